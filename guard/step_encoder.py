@@ -1,0 +1,89 @@
+"""The student's second stage: a small sentence encoder that reads requests and whole steps.
+
+One graph serves both: a request alone, or request, step before and step together. Its heads give
+log-odds; `HEADS` names them in the graph's order.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from .inference import new_session
+from .student_folder import StudentFolder
+from .word_units import plain_text
+
+HEADS = ("harm", "cue", "safety")
+"""Is the request harmful; does the step go along; is the step a safety trigger."""
+
+HARM, CUE, SAFETY = range(len(HEADS))
+
+_MAX_CHARS_PER_TOKEN = 16
+"""Texts are cut to this many characters a token before they are tokenised, so cost is bounded."""
+
+
+class StepEncoder:
+    """Runs the encoder on one core; states nothing and remembers nothing."""
+
+    def __init__(self, folder: StudentFolder, num_threads: int = 1) -> None:
+        self._settings = folder.settings
+        self._session = new_session(folder.encoder, num_threads)
+        self._tokenizer = Tokenizer.from_str(folder.tokenizer)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._cls = self._tokenizer.token_to_id("[CLS]")
+        self._sep = self._tokenizer.token_to_id("[SEP]")
+
+    def pieces(self, text: str, limit: int) -> list[int]:
+        """Word pieces of a text; of a text longer than `limit` pieces the first and last halves."""
+        bound = limit * _MAX_CHARS_PER_TOKEN
+        if len(text) > 2 * bound:
+            text = f"{text[:bound]} {text[-bound:]}"
+        return clip(self._tokenizer.encode(plain_text(text), add_special_tokens=False).ids, limit)
+
+    def read_requests(self, passages: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Log-odds that each passage asks for harm, shape `[len(passages)]`."""
+        limit = self._settings.reading_tokens
+        rows = [[self._cls, *self.pieces(text, limit), self._sep] for text in passages]
+        return self._run(rows, [0] * len(rows))[:, HARM]
+
+    def read_steps(
+        self, requests: Sequence[list[int]], before: Sequence[str], steps: Sequence[str]
+    ) -> npt.NDArray[np.float32]:
+        """Log-odds of every head for each step, shape `[n, len(HEADS)]`.
+
+        `requests` are word pieces, the others texts; `before` is empty for a first step.
+        """
+        settings = self._settings
+        rows: list[list[int]] = []
+        starts: list[int] = []
+        for request, previous, step in zip(requests, before, steps, strict=True):
+            context = self.pieces(previous, settings.context_tokens)
+            row = [self._cls, *request, self._sep, *context, self._sep]
+            starts.append(len(row))
+            rows.append([*row, *self.pieces(step, settings.step_tokens), self._sep])
+        return self._run(rows, starts)
+
+    def _run(
+        self, rows: Sequence[list[int]], segment_starts: Sequence[int]
+    ) -> npt.NDArray[np.float32]:
+        width = max(len(row) for row in rows)
+        ids = np.zeros((len(rows), width), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        segments = np.zeros_like(ids)
+        for index, (row, start) in enumerate(zip(rows, segment_starts, strict=True)):
+            ids[index, : len(row)] = row
+            mask[index, : len(row)] = 1
+            if start:
+                segments[index, start : len(row)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+        return self._session.run(["log_odds"], feed)[0]
+
+
+def clip(ids: list[int], limit: int) -> list[int]:
+    """At most `limit` ids: of a longer list the first and the last half."""
+    if len(ids) <= limit:
+        return ids
+    head = limit // 2
+    return ids[:head] + ids[len(ids) - (limit - head) :]
