@@ -1,0 +1,35 @@
+"""What a generation continues: the conversation, and the prompt rendered from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .detector import Message
+from .traces import message_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What is to be continued, and what the trace should say about it."""
+
+    messages: tuple[Message, ...]
+    text: str
+    """Rendered, as the model sees it."""
+
+    ids: tuple[int, ...] = ()
+    """Empty in text mode."""
+
+    model: str = "unknown"
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    topic: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError("the prompt is empty: give the model something to answer")
+
+    @property
+    def request(self) -> str:
+        """The last user turn's text."""
+        users = [each for each in self.messages if each.get("role") == "user"]
+        return message_text(users[-1]) if users else self.text

@@ -1,0 +1,474 @@
+"""One guarded generation as a state machine: tokens in, text for the detector out, events out.
+
+Pure: no model, no detector, no clock beyond the trace's. Drivers feed tokens as they are sampled,
+`judge` (judge.py) has the detector read what the session asks to have read, and when `directive` is
+set the driver stops its engine, injects, and goes on from `context_ids`. Sync and async drivers
+share all of this.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from .branch import Branch
+from .channels import Channel
+from .config import GuardConfig, OnDetectorError, Policy
+from .decision import Verdict, decide, decide_on_failure
+from .detector import Thresholds
+from .events import (
+    DetectorFailed,
+    Event,
+    Finished,
+    Retracted,
+    RolledBack,
+    StepJudged,
+    TriggerInjected,
+)
+from .prompt import Prompt
+from .reasoning_format import ReasoningFormat
+from .release import ReleaseGate
+from .segmenter import Segmenter
+from .steps import Mark, Piece, Step
+from .tokens import Author, Token, TokenTable
+from .traces import Action, FinishReason, Intervention, Scanned, Trace, new_trace_id
+from .triggers import Trigger, TriggerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """What the driver has to do now: stop the engine, inject `text`, and maybe go on."""
+
+    text: str
+    """To be encoded and handed to `Session.inject`; may be empty where nothing goes on."""
+
+    resume: bool
+    """Whether generation goes on from the session's context after the injection."""
+
+
+class Session:
+    """The guard's view of one stream. `n` choices of one request are `n` sessions."""
+
+    def __init__(
+        self,
+        config: GuardConfig,
+        prompt: Prompt,
+        *,
+        detector: str,
+        detector_state: Any | None,
+        thresholds: Thresholds,
+        reasoning_format: ReasoningFormat,
+        triggers: TriggerPool,
+        stream_index: int = 0,
+    ) -> None:
+        self.config = config
+        self.prompt = prompt
+        self.state = detector_state
+        self.directive: Directive | None = None
+        self.trace: Trace | None = None
+        self.reading: Piece | None = None
+        """The piece that the detector has to read next."""
+        self._id = new_trace_id()
+        self._created_at = datetime.now(UTC)
+        self._started = time.monotonic()
+        self._detector = detector
+        self._thresholds = config.thresholds(thresholds)
+        self._format = reasoning_format
+        reasoning_open = reasoning_format.is_open(prompt.text)
+        self._segmenter = Segmenter(
+            reasoning_format, reasoning_open=reasoning_open, max_step_chars=config.max_step_chars
+        )
+        hold = "none" if config.policy is Policy.AUDIT else config.hold
+        self._hold_tokens = hold if isinstance(hold, int) else 0
+        self._gate = ReleaseGate(hold)
+        seed = config.seed if prompt.seed is None else prompt.seed
+        self._sampler = triggers.sampler(f"{seed}:{stream_index}:{prompt.request}")
+        self._events: list[Event] = []
+        self._unread: deque[tuple[Token, Author]] = deque()
+        self._pieces: deque[tuple[Piece, bool]] = deque()
+        self._injected_reading = False
+        self._injected_unread = 0
+        self._finish_reason: FinishReason | None = None
+        self._flushed = False
+
+        self._branch = Branch()
+        self._step_state = detector_state  # of the detector, where the open step began
+        self._call_state = detector_state  # where the open tool call began
+        self._in_call = False
+        self._audited = False
+        self._best: float | None = None
+        self._unguarded = detector_state is None
+        self._sampled_tokens = 0
+        self._leaked_tokens = 0
+        self._spent = dict.fromkeys(Channel, 0)
+        self._judged: list[StepJudged] = []
+        self._interventions: list[Intervention] = []
+        self._failures: list[str] = []
+        self._action = Action.ALLOW
+        self._trigger: Trigger | None = None
+
+    # -- the driver's side --------------------------------------------------------------------
+
+    @property
+    def context_ids(self) -> tuple[int, ...]:
+        """What the model has to continue: the prompt and all kept tokens."""
+        return self.prompt.ids + self._branch.tokens.known_ids()
+
+    @property
+    def context_text(self) -> str:
+        """The same as text, for upstreams without token ids."""
+        return self.prompt.text + self._branch.tokens.text
+
+    @property
+    def tokens(self) -> TokenTable:
+        """The kept tokens after the prompt, as far as they have been taken in."""
+        return self._branch.tokens
+
+    @property
+    def num_tokens(self) -> int:
+        """Kept tokens after the prompt, with those that wait to be read."""
+        return len(self._branch) + len(self._unread)
+
+    def feed(self, tokens: Iterable[Token]) -> None:
+        """Takes sampled tokens; they may run ahead of the detector by any number."""
+        for token in tokens:
+            self._unread.append((token, Author.SAMPLED))
+            self._sampled_tokens += 1
+
+    def inject(self, tokens: Iterable[Token]) -> None:
+        """Takes the directive's text, encoded. The detector reads it too, without a verdict."""
+        assert self.directive is not None, "nothing is to be injected"
+        injected = list(tokens)
+        for token in injected:
+            self._unread.append((token, Author.INJECTED))
+        self._injected_unread = len(injected)
+        last = self._interventions[-1]
+        self._interventions[-1] = replace(last, num_injected=len(injected))
+        if injected:
+            self._events.append(
+                TriggerInjected(last.injected, len(injected), self._trigger, last.channel)
+            )
+        if self.directive.resume:
+            self._finish_reason = None
+            self._flushed = False
+        self.directive = None
+
+    def end(self, finish_reason: FinishReason) -> None:
+        """The engine has ended by itself; what is left to read may still bring a directive."""
+        if self._finish_reason is None:
+            self._finish_reason = finish_reason
+
+    def cancel(self, finish_reason: FinishReason = FinishReason.CANCELLED) -> None:
+        """Ends at once: what waits for a verdict is dropped and never released."""
+        self._unread.clear()
+        self._pieces.clear()
+        self.directive = self.reading = None
+        self._finish_reason = finish_reason
+        self._finish(release=False)
+
+    def take_events(self) -> list[Event]:
+        """The events since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    # -- the detector's side ------------------------------------------------------------------
+
+    def advance(self) -> bool:
+        """Moves to the next piece of text to be read, `reading`; False if there is none now."""
+        while self.directive is None and self.trace is None:
+            if self._pieces:
+                piece, injected = self._pieces.popleft()
+                self._injected_reading = injected
+                if not piece.inside_step or self._unguarded:
+                    self._pass_unread(piece)
+                    continue
+                self.reading = piece
+                return True
+            if self._unread:
+                self._take(*self._unread.popleft())
+            elif self._finish_reason is not None and not self._flushed:
+                self._flushed = True
+                self._pieces.extend((piece, False) for piece in self._segmenter.end())
+            elif self._finish_reason is not None:
+                self._finish()
+            else:
+                break
+        self.reading = None
+        return False
+
+    def scored(self, state: Any, probability: float) -> None:
+        """The detector has read `reading.text`: its next state, and the step's probability."""
+        piece = self.reading
+        assert piece is not None and piece.channel is not None
+        self.state = state
+        if self._injected_reading:
+            self._branch.settle(piece, None)
+            self._events.extend(self._gate.settle(piece))
+            return
+        if not (isfinite(probability) and 0.0 <= probability <= 1.0):
+            self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
+            return
+        self._branch.settle(piece, probability)
+        self._events.extend(self._gate.settle(piece))
+        self._let_go_held()
+        if self._best is None or probability > self._best:
+            self._best = probability
+        threshold = self._thresholds.by_channel[piece.channel]
+        if probability < threshold.inside or self._audited or piece.step is not None:
+            return
+        verdict = self._decide(probability, piece.channel, at_step_end=False)
+        if verdict is Verdict.AUDIT:
+            self._audited = True
+        elif verdict is not Verdict.HOLD:
+            self._act_inside(piece, probability, verdict)
+
+    @property
+    def step_ended(self) -> Step | None:
+        """The step that ended with `reading`, if the detector has still to judge it."""
+        if self.reading is None or self.directive is not None or self._unguarded:
+            return None
+        return self.reading.step
+
+    def judged(self, state: Any, probability: float) -> None:
+        """The detector's final word on the step that has ended."""
+        assert self.reading is not None and self.reading.step is not None
+        step = self.reading.step
+        if self._injected_reading:
+            self.state = state
+            self._step_done(step)
+            return
+        if not (isfinite(probability) and 0.0 <= probability <= 1.0):
+            self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
+            return
+        self._branch.settle(self.reading, probability)
+        best = probability if self._best is None else max(self._best, probability)
+        verdict = self._decide(probability, step.channel, at_step_end=True)
+        threshold = self._thresholds.by_channel[step.channel]
+        if verdict is Verdict.RELEASE and best >= threshold.inside:
+            verdict = self._decide(best, step.channel, at_step_end=False)
+        if self._audited:
+            verdict = Verdict.AUDIT
+        self._judge(step.index, step.channel, step.text, step.start, best, verdict, True)
+        if verdict in (Verdict.RELEASE, Verdict.AUDIT):
+            self.state = state
+            self._step_done(step)
+        else:
+            self._take_out(step.mark, step.channel, step.text, verdict, best)
+
+    def detector_failed(self, error: Exception) -> None:
+        """The detector raised: an event, never a low score. Fails closed by default."""
+        if self.config.on_detector_error is OnDetectorError.RAISE:
+            raise error
+        message = f"{type(error).__name__}: {error}"
+        self._failures.append(message)
+        verdict = decide_on_failure(self.config.on_detector_error, self.config.policy)
+        self._events.append(DetectorFailed(message, verdict))
+        self._unguarded = True
+        piece = self.reading
+        if verdict is not Verdict.AUDIT:
+            self._act_inside(piece, None, verdict)
+        elif piece is not None:
+            self._gate.settle(piece)
+            self._events.extend(self._gate.pass_to(piece.end))
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _take(self, token: Token, author: Author) -> None:
+        self._branch.append(token, author)
+        self._gate.token()
+        injected = author is Author.INJECTED
+        if token.text:
+            for piece in self._segmenter.read(token.text):
+                self._pieces.append((piece, injected))
+        if injected:
+            self._injected_unread -= 1
+            if self._injected_unread == 0:
+                self._pieces.extend((piece, True) for piece in self._segmenter.close_step())
+
+    def _pass_unread(self, piece: Piece) -> None:
+        """Text that no detector has to read: blanks, markup, and all after a failure let pass."""
+        self._branch.settle(piece, None)
+        following = self._pieces[0][0].channel if self._pieces else self._segmenter.channel
+        in_call = following is Channel.TOOL_CALL
+        if in_call and not self._in_call:
+            self._call_state = self.state
+        self._in_call = in_call
+        self._events.extend(self._gate.settle(piece, in_call=in_call))
+        if self._unguarded:
+            self._events.extend(self._gate.pass_to(piece.end))
+
+    def _let_go_held(self) -> None:
+        """`hold=N`: what lies N tokens back may leave, judged or not."""
+        if self._hold_tokens and len(self._branch) > self._hold_tokens:
+            self._events.extend(self._gate.pass_to(self._branch.end_of(-1 - self._hold_tokens)))
+
+    def _decide(self, probability: float, channel: Channel, *, at_step_end: bool) -> Verdict:
+        return decide(
+            probability,
+            at_step_end=at_step_end,
+            threshold=self._thresholds.by_channel[channel],
+            policy=self.config.policy,
+            when_spent=self.config.when_spent,
+            interventions_left=self.config.budget(channel) - self._spent[channel],
+        )
+
+    def _act_inside(
+        self, piece: Piece | None, probability: float | None, verdict: Verdict
+    ) -> None:
+        """Takes out the step that is under way, before it has been judged as a whole."""
+        # One token can hold the ends of several steps: then the mark is with the step's last piece.
+        waiting = [each for each, _ in self._pieces]
+        of_step = [piece, *waiting] if piece is not None else waiting
+        step = next((each.step for each in of_step if each.step is not None), None)
+        mark = step.mark if step is not None else self._segmenter.mark()
+        channel = (piece.channel if piece is not None else None) or self._segmenter.channel
+        text = self._branch.text_from(mark.offset)
+        self._judge(mark.num_steps, channel, text, mark.offset, probability, verdict, False)
+        self._take_out(mark, channel, text, verdict, probability)
+
+    def _judge(
+        self,
+        index: int,
+        channel: Channel,
+        text: str,
+        start: int,
+        probability: float | None,
+        verdict: Verdict,
+        complete: bool,
+    ) -> None:
+        end = start + len(text)
+        event = StepJudged(index, channel, text, start, end, probability, verdict, complete)
+        self._judged.append(event)
+        self._events.append(event)
+        if verdict is Verdict.AUDIT and self._action is Action.ALLOW:
+            self._action = Action.AUDIT
+
+    def _step_done(self, step: Step) -> None:
+        self._step_state = self.state
+        self._audited = False
+        self._best = None
+        self._events.extend(self._gate.step_passed(step.end, step.channel))
+
+    def _take_out(
+        self,
+        mark: Mark,
+        channel: Channel,
+        cue: str,
+        verdict: Verdict,
+        probability: float | None,
+    ) -> None:
+        """Rolls back to `mark` and sets the directive for what comes in its place."""
+        keep, head = self._branch.boundary(mark.offset)
+        removed = self._roll_back(keep, mark, channel)
+        resume = verdict is Verdict.INTERVENE
+        trigger: Trigger | None = None
+        if resume:
+            self._spent[channel] += 1
+            trigger = self._sampler.draw(in_answer=channel is not Channel.REASONING)
+            text = head + trigger.render(self.prompt.request, cue)
+        elif verdict is Verdict.REFUSE:
+            text = head + self._refusal()
+        else:
+            text = ""
+        self._interventions.append(
+            Intervention(
+                keep=keep,
+                channel=channel,
+                step_index=mark.num_steps,
+                cue=cue,
+                probability=probability,
+                trigger_id=trigger.id if trigger else None,
+                trigger_kind=trigger.kind.value if trigger else None,
+                injected=text,
+                num_injected=0,
+                rolled_back=removed,
+            )
+        )
+        self._trigger = trigger
+        self._action = Action.INTERVENE if resume else Action.BLOCK
+        self._finish_reason = None if resume else FinishReason.CONTENT_FILTER
+        self._flushed = False
+        self.directive = Directive(text, resume)
+
+    def _roll_back(self, keep: int, mark: Mark, channel: Channel) -> TokenTable:
+        """Takes the tokens from `keep` on out of the branch, with the engine's run-ahead."""
+        offset, released = mark.offset, self._gate.released
+        if released > offset:
+            num_leaked = self._branch.num_tokens_between(offset, released)
+            self._leaked_tokens += num_leaked
+            leaked = self._branch.text_from(offset)[: released - offset]
+            self._events.append(Retracted(leaked, num_leaked, offset))
+        self._gate.cut(offset)
+        self._segmenter.rewind(mark)
+        self.state = self._call_state if channel is Channel.TOOL_CALL else self._step_state
+        self._step_state = self.state
+        removed = self._branch.cut(keep)
+        for token, _ in self._unread:
+            removed.append(token, Author.ROLLED_BACK)
+        removed.authors[:] = [Author.ROLLED_BACK] * len(removed)
+        self._unread.clear()
+        self._pieces.clear()
+        self.reading = None
+        self._in_call = self._audited = False
+        self._best = None
+        self._events.append(RolledBack(removed.text, len(removed), keep, channel))
+        return removed
+
+    def _refusal(self) -> str:
+        text = self._sampler.choose(self.config.refusals)
+        if self._segmenter.channel is Channel.REASONING:
+            return self._format.close_reasoning + text
+        return text
+
+    def _emit_injected(self, num_tokens: int) -> None:
+        last = self._interventions[-1]
+        self._events.append(TriggerInjected(last.injected, num_tokens, self._trigger, last.channel))
+
+    def _finish(self, *, release: bool = True) -> None:
+        assert self._finish_reason is not None
+        if release:
+            self._events.extend(self._gate.pass_to(self._branch.end))
+        told = self._finish_reason in (FinishReason.STOP, FinishReason.LENGTH)
+        last = len(self._interventions) - 1
+        interventions = tuple(
+            replace(each, succeeded=None)
+            if each.trigger_id is None
+            else replace(each, succeeded=False if number < last else (True if told else None))
+            for number, each in enumerate(self._interventions)
+        )
+        scanned = Scanned.ALL
+        if self._unguarded and self._action is not Action.BLOCK:
+            scanned = Scanned.PART if self._judged else Scanned.NONE
+        self.trace = Trace(
+            id=self._id,
+            created_at=self._created_at,
+            duration_s=time.monotonic() - self._started,
+            model=self.prompt.model,
+            detector=self._detector,
+            messages=self.prompt.messages,
+            prompt=self.prompt.text,
+            prompt_ids=self.prompt.ids,
+            tokens=self._branch.tokens,
+            steps=tuple(self._judged),
+            interventions=interventions,
+            failures=tuple(self._failures),
+            action=self._action,
+            finish_reason=self._finish_reason,
+            scanned=scanned,
+            leaked_tokens=self._leaked_tokens,
+            wait_tokens=self._gate.wait_tokens,
+            sampled_tokens=self._sampled_tokens,
+            policy=self.config.policy.value,
+            hold=str(self.config.hold),
+            thresholds={
+                channel.value: (each.inside, each.end)
+                for channel, each in self._thresholds.by_channel.items()
+            },
+            sampling=self.prompt.sampling,
+            seed=self.prompt.seed,
+            topic=self.prompt.topic,
+        )
+        self._events.append(Finished(self.trace))
