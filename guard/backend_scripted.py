@@ -50,7 +50,7 @@ class ScriptedBackend:
 
     def prompt(self, request: str) -> Prompt:
         """A prompt whose template has opened the chain of thought, as R1's does."""
-        text = f"<user>{request}<assistant>{self.reasoning_format.open}"
+        text = f"<user>{request}<assistant>{self.reasoning_format.open_reasoning}"
         ids = tuple(token.id or 0 for token in self._tokens(text))
         messages = ({"role": "user", "content": request},)
         return Prompt(messages=messages, text=text, ids=ids, model="scripted")

@@ -111,6 +111,16 @@ class GuardConfig:
     """A step is ended at this length if nothing else ends it."""
 
     def __post_init__(self) -> None:
+        for name, kind in (
+            ("policy", Policy),
+            ("when_spent", WhenSpent),
+            ("on_detector_error", OnDetectorError),
+        ):
+            try:
+                object.__setattr__(self, name, kind(getattr(self, name)))
+            except ValueError:
+                words = ", ".join(each.value for each in kind)
+                raise ValueError(f"{name} is {getattr(self, name)!r}: use one of {words}") from None
         if isinstance(self.hold, bool) or (
             self.hold not in ("step", "none") and not isinstance(self.hold, int)
         ):

@@ -91,6 +91,7 @@ class Session:
         self._pieces: deque[tuple[Piece, bool]] = deque()
         self._injected_reading = False
         self._injected_unread = 0
+        self._already_read = 0  # characters of a split token that are put back before a trigger
         self._finish_reason: FinishReason | None = None
         self._flushed = False
 
@@ -280,9 +281,13 @@ class Session:
         self._branch.append(token, author)
         self._gate.token()
         injected = author is Author.INJECTED
-        if token.text:
-            for piece in self._segmenter.read(token.text):
-                self._pieces.append((piece, injected))
+        text = token.text
+        if self._already_read:
+            skipped = min(self._already_read, len(text))
+            self._already_read -= skipped
+            text = text[skipped:]
+        if text:
+            self._pieces.extend((piece, injected) for piece in self._segmenter.read(text))
         if injected:
             self._injected_unread -= 1
             if self._injected_unread == 0:
@@ -372,7 +377,7 @@ class Session:
         elif verdict is Verdict.REFUSE:
             text = head + self._refusal()
         else:
-            text = ""
+            text = head
         self._interventions.append(
             Intervention(
                 keep=keep,
@@ -388,6 +393,7 @@ class Session:
             )
         )
         self._trigger = trigger
+        self._already_read = len(head)
         self._action = Action.INTERVENE if resume else Action.BLOCK
         self._finish_reason = None if resume else FinishReason.CONTENT_FILTER
         self._flushed = False
