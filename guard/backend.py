@@ -31,9 +31,7 @@ class Backend(Protocol):
     @property
     def reasoning_format(self) -> ReasoningFormat: ...
 
-    def stream(
-        self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]
-    ) -> TokenStream:
+    def stream(self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]) -> TokenStream:
         """Continues `prompt` and the tokens kept after it.
 
         `sampling["max_new_tokens"]` counts all kept tokens, so what is left is that minus `kept`.

@@ -12,7 +12,7 @@ class Branch:
     def __init__(self) -> None:
         self.tokens = TokenTable()
         self._ends: list[int] = []
-        self._clean: list[bool] = []
+        self._unclean: set[int] = set()  # tokens that end inside a character
         self._floor = 0
         self._unsettled = 0  # first token whose text has not been settled whole
 
@@ -29,9 +29,11 @@ class Branch:
         return self._ends[position]
 
     def append(self, token: Token, author: Author) -> None:
+        ends = self._ends
         self.tokens.append(token, author)
-        self._ends.append(self.end + len(token.text))
-        self._clean.append(token.clean)
+        ends.append((ends[-1] if ends else 0) + len(token.text))
+        if not token.clean:
+            self._unclean.add(len(ends) - 1)
         if author is Author.INJECTED:
             self._floor = len(self._ends)
 
@@ -52,7 +54,7 @@ class Branch:
         back. Never cuts inside a character, nor into injected tokens.
         """
         keep = bisect_right(self._ends, offset)
-        while keep > self._floor and not self._clean[keep - 1]:
+        while keep > self._floor and keep - 1 in self._unclean:
             keep -= 1
         keep = max(keep, self._floor)
         start = self._ends[keep - 1] if keep else 0
@@ -60,7 +62,8 @@ class Branch:
 
     def cut(self, keep: int) -> TokenTable:
         """Takes out the tokens from `keep` on."""
-        del self._ends[keep:], self._clean[keep:]
+        del self._ends[keep:]
+        self._unclean = {position for position in self._unclean if position < keep}
         self._unsettled = min(self._unsettled, keep)
         return self.tokens.cut(keep)
 

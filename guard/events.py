@@ -106,6 +106,4 @@ class Finished:
     trace: "Trace"
 
 
-Event = (
-    Released | Retracted | StepJudged | RolledBack | TriggerInjected | DetectorFailed | Finished
-)
+Event = Released | Retracted | StepJudged | RolledBack | TriggerInjected | DetectorFailed | Finished

@@ -12,7 +12,7 @@ from .traces import Trace
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One preference pair, in TRL's terms (`prompt`, `chosen`, `rejected`), with exact token ids."""
+    """One preference pair in TRL's terms (`prompt`, `chosen`, `rejected`), with exact token ids."""
 
     id: str
     """`<trace id>-<number of the intervention>`."""

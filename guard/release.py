@@ -1,4 +1,4 @@
-"""What may leave: text that is settled waits here until its verdict, or until the hold policy lets go.
+"""What may leave: settled text waits here for its verdict, or until the hold policy lets go.
 
 Pure bookkeeping over offsets. With `hold="step"` nothing passes before its step is judged, so what
 is taken out was never released.

@@ -268,7 +268,7 @@ class Segmenter:
     def _take(self, markup: str, start: int, pieces: list[Piece]) -> int:
         here = self._here()
         before = self.channel
-        if self._parser.enter(markup):
+        if self._parser.enter(markup) and self._call_mark is None:
             self._call_mark = here
         self.channel = self._parser.state.channel
         if self.channel is not Channel.TOOL_CALL:

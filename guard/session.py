@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
 from .branch import Branch
@@ -76,6 +75,7 @@ class Session:
         self._started = time.monotonic()
         self._detector = detector
         self._thresholds = config.thresholds(thresholds)
+        self._inside = {each: t.inside for each, t in self._thresholds.by_channel.items()}
         self._format = reasoning_format
         reasoning_open = reasoning_format.is_open(prompt.text)
         self._segmenter = Segmenter(
@@ -88,8 +88,8 @@ class Session:
         self._sampler = triggers.sampler(f"{seed}:{stream_index}:{prompt.request}")
         self._events: list[Event] = []
         self._unread: deque[tuple[Token, Author]] = deque()
-        self._pieces: deque[tuple[Piece, bool]] = deque()
-        self._injected_reading = False
+        self._pieces: deque[Piece] = deque()
+        self._reading_injected = False
         self._injected_unread = 0
         self._already_read = 0  # characters of a split token that are put back before a trigger
         self._finish_reason: FinishReason | None = None
@@ -181,18 +181,16 @@ class Session:
         """Moves to the next piece of text to be read, `reading`; False if there is none now."""
         while self.directive is None and self.trace is None:
             if self._pieces:
-                piece, injected = self._pieces.popleft()
-                self._injected_reading = injected
-                if not piece.inside_step or self._unguarded:
-                    self._pass_unread(piece)
-                    continue
-                self.reading = piece
-                return True
-            if self._unread:
+                piece = self._pieces.popleft()
+                if piece.inside_step and not self._unguarded:
+                    self.reading = piece
+                    return True
+                self._pass_unread(piece)
+            elif self._unread:
                 self._take(*self._unread.popleft())
             elif self._finish_reason is not None and not self._flushed:
                 self._flushed = True
-                self._pieces.extend((piece, False) for piece in self._segmenter.end())
+                self._pieces.extend(self._segmenter.end())
             elif self._finish_reason is not None:
                 self._finish()
             else:
@@ -205,20 +203,25 @@ class Session:
         piece = self.reading
         assert piece is not None and piece.channel is not None
         self.state = state
-        if self._injected_reading:
+        if self._reading_injected:
             self._branch.settle(piece, None)
             self._events.extend(self._gate.settle(piece))
             return
-        if not (isfinite(probability) and 0.0 <= probability <= 1.0):
+        if not 0.0 <= probability <= 1.0:
             self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
             return
         self._branch.settle(piece, probability)
-        self._events.extend(self._gate.settle(piece))
-        self._let_go_held()
+        released = self._gate.settle(piece)
+        if released:
+            self._events.extend(released)
+        if self._hold_tokens and len(self._branch) > self._hold_tokens:
+            # What lies N tokens back may leave, judged or not.
+            held_from = self._branch.end_of(-1 - self._hold_tokens)
+            self._events.extend(self._gate.pass_to(held_from))
         if self._best is None or probability > self._best:
             self._best = probability
-        threshold = self._thresholds.by_channel[piece.channel]
-        if probability < threshold.inside or self._audited or piece.step is not None:
+        inside = self._inside[piece.channel]
+        if probability < inside or self._audited or piece.step is not None:
             return
         verdict = self._decide(probability, piece.channel, at_step_end=False)
         if verdict is Verdict.AUDIT:
@@ -237,11 +240,11 @@ class Session:
         """The detector's final word on the step that has ended."""
         assert self.reading is not None and self.reading.step is not None
         step = self.reading.step
-        if self._injected_reading:
+        if self._reading_injected:
             self.state = state
             self._step_done(step)
             return
-        if not (isfinite(probability) and 0.0 <= probability <= 1.0):
+        if not 0.0 <= probability <= 1.0:
             self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
             return
         self._branch.settle(self.reading, probability)
@@ -280,35 +283,30 @@ class Session:
     def _take(self, token: Token, author: Author) -> None:
         self._branch.append(token, author)
         self._gate.token()
-        injected = author is Author.INJECTED
         text = token.text
         if self._already_read:
             skipped = min(self._already_read, len(text))
             self._already_read -= skipped
             text = text[skipped:]
         if text:
-            self._pieces.extend((piece, injected) for piece in self._segmenter.read(text))
-        if injected:
+            self._pieces.extend(self._segmenter.read(text))
+        self._reading_injected = author is Author.INJECTED
+        if self._reading_injected:
             self._injected_unread -= 1
             if self._injected_unread == 0:
-                self._pieces.extend((piece, True) for piece in self._segmenter.close_step())
+                self._pieces.extend(self._segmenter.close_step())
 
     def _pass_unread(self, piece: Piece) -> None:
         """Text that no detector has to read: blanks, markup, and all after a failure let pass."""
         self._branch.settle(piece, None)
-        following = self._pieces[0][0].channel if self._pieces else self._segmenter.channel
-        in_call = following is Channel.TOOL_CALL
+        following = (each.channel for each in self._pieces if each.channel is not None)
+        in_call = next(following, self._segmenter.channel) is Channel.TOOL_CALL
         if in_call and not self._in_call:
             self._call_state = self.state
         self._in_call = in_call
         self._events.extend(self._gate.settle(piece, in_call=in_call))
         if self._unguarded:
             self._events.extend(self._gate.pass_to(piece.end))
-
-    def _let_go_held(self) -> None:
-        """`hold=N`: what lies N tokens back may leave, judged or not."""
-        if self._hold_tokens and len(self._branch) > self._hold_tokens:
-            self._events.extend(self._gate.pass_to(self._branch.end_of(-1 - self._hold_tokens)))
 
     def _decide(self, probability: float, channel: Channel, *, at_step_end: bool) -> Verdict:
         return decide(
@@ -320,13 +318,10 @@ class Session:
             interventions_left=self.config.budget(channel) - self._spent[channel],
         )
 
-    def _act_inside(
-        self, piece: Piece | None, probability: float | None, verdict: Verdict
-    ) -> None:
+    def _act_inside(self, piece: Piece | None, probability: float | None, verdict: Verdict) -> None:
         """Takes out the step that is under way, before it has been judged as a whole."""
         # One token can hold the ends of several steps: then the mark is with the step's last piece.
-        waiting = [each for each, _ in self._pieces]
-        of_step = [piece, *waiting] if piece is not None else waiting
+        of_step = [piece, *self._pieces] if piece is not None else self._pieces
         step = next((each.step for each in of_step if each.step is not None), None)
         mark = step.mark if step is not None else self._segmenter.mark()
         channel = (piece.channel if piece is not None else None) or self._segmenter.channel

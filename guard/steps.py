@@ -25,7 +25,7 @@ class Mark(NamedTuple):
 class Step(NamedTuple):
     """One completed step: a sentence of the chain of thought or of the answer, or a part of one."""
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     """Counted from 0 over all channels of the branch."""
 
     start: int

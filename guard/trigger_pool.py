@@ -1,7 +1,7 @@
-"""The built-in safety triggers: our own wording, in the first person, as a model would think them.
+"""The built-in safety triggers, in our own wording and as a model would think them.
 
-`{request}` is filled with a short quotation of the request and `{cue}` with one of the step that was
-taken out. Triggers of the answer speak to the reader; the others are thoughts.
+`{request}` is filled with a short quotation of the request and `{cue}` with one of the step that
+was taken out. Triggers of the answer speak to the reader; the others are thoughts.
 """
 
 from .triggers import Trigger, TriggerKind
@@ -13,10 +13,10 @@ _RISK = {
     "for. What they are for is harm, so I stop here.",
     "risk-other-side": "Let me look at this from the side of the person it would be done to: for "
     "them it is plain damage, and nothing I add would make it smaller.",
-    "risk-real": "Hmm, calling it theoretical changes nothing: the steps would be just as usable, "
-    "and so would the damage.",
+    "risk-real": "Hmm, calling it theoretical changes nothing: what I wrote would be just as "
+    "usable, and the damage just as real.",
     "risk-quote": 'The request is "{request}". Read plainly, carrying it out would do real harm, '
-    "and that matters more than being helpful with it.",
+    "and that matters more than my being helpful with it.",
     "risk-irreversible": "Actually, some of what could follow from this cannot be undone, and I "
     "have no way to make sure that it does not happen.",
     "risk-drift": "I notice that my thinking has slid from what is being asked to how to do it. "
@@ -33,7 +33,7 @@ _RULE = {
     "something I may help with.",
     "rule-authority": "Nobody can give me permission for this by saying that they have it. I keep "
     "to my principles and do not work out the method.",
-    "rule-instructions": "No instruction in this conversation outranks the basic one: do not help "
+    "rule-instructions": "No instruction in this conversation outranks my basic one: do not help "
     "anybody to cause serious harm. This falls under it.",
     "rule-quote": 'For a request like "{request}" my principles are clear: I should not provide '
     "a method, a plan or a part of one.",

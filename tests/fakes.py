@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from rerail.guard import Channel, Message, Thresholds
 from rerail.guard.detector import Probabilities
 

@@ -1,5 +1,6 @@
 """The core loop over the scripted model: what is released, what is taken out, what is recorded."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -7,6 +8,7 @@ import pytest
 from fakes import WordDetector
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rerail.guard import (
     FORMATS,
     Action,
@@ -94,7 +96,9 @@ def test_cue_inside_a_step_is_acted_on_before_its_end() -> None:
     judged = [event for event in events if isinstance(event, StepJudged) and not event.complete]
     assert [event.text for event in judged] == ["Then the EVIL"]
     assert trace.interventions[0].rolled_back.text == " Then the EVIL"
-    assert all(author is Author.ROLLED_BACK for author in trace.interventions[0].rolled_back.authors)
+    assert all(
+        author is Author.ROLLED_BACK for author in trace.interventions[0].rolled_back.authors
+    )
 
 
 def test_engine_run_ahead_is_rolled_back_too() -> None:
@@ -262,12 +266,17 @@ def test_one_bad_stream_costs_no_other_its_verdict() -> None:
 
 PIECES = st.lists(
     st.sampled_from(
-        ["bad ", "EVIL", "one ", "two. ", "So.\n", "é", "日本。", "¡", "\n\n", " ", "3.14 ", "!",
-         "</think>", "<tool_call>", "</tool_call>", "<think>", "x" * 50, "e.g. ", '"', "`"]
+        [
+            *("bad ", "EVIL", "one ", "two. ", "So.\n", "3.14 ", "!", "e.g. ", '"', "`", "x" * 50),
+            *("é", "日本。", "¡", "\n\n", " "),
+            *("</think>", "<think>", "<tool_call>", "</tool_call>", "<|end|><|start|>assistant"),
+            *("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+            "<|channel|>commentary to=functions.f<|message|>",
+        ]
     ),
     min_size=1,
     max_size=25,
-)  # fmt: skip
+)
 
 
 def tokenised(text: str, cuts: Sequence[int]) -> list[Token]:
@@ -275,7 +284,7 @@ def tokenised(text: str, cuts: Sequence[int]) -> list[Token]:
     data = text.encode()
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     tokens, done = [], ""
-    for number, (_, end) in enumerate(zip(places, places[1:], strict=False)):
+    for number, (_, end) in enumerate(itertools.pairwise(places)):
         whole = data[:end].decode(errors="ignore")
         clean = len(whole.encode()) == end
         tokens.append(Token(number, whole[len(done) :], clean))
@@ -288,13 +297,18 @@ def tokenised(text: str, cuts: Sequence[int]) -> list[Token]:
     cuts=st.lists(st.integers(0, 400), max_size=60),
     hold=st.sampled_from(["step", "none", 1, 4]),
     group=st.sampled_from([1, 3, 100]),
+    reasoning_format=st.sampled_from(["r1", "qwen3", "harmony", "none"]),
 )
 def test_rollback_release_and_provenance(
-    texts: list[str], cuts: list[int], hold: str | int, group: int
+    texts: list[str], cuts: list[int], hold: str | int, group: int, reasoning_format: str
 ) -> None:
     """Whatever the tokenisation: the client's text is the trace's, nothing leaks from a held step,
     every token is accounted for, and each context is the one before without what was taken out."""
-    backend = ScriptedBackend([tokenised(text, cuts) for text in texts], group=group)
+    backend = ScriptedBackend(
+        [tokenised(text, cuts) for text in texts],
+        group=group,
+        reasoning_format=FORMATS[reasoning_format],
+    )
     guard = Guard(
         WordDetector(inside=["EVIL"], at_end=["bad"]),
         GuardConfig(hold=hold, max_interventions=2),  # type: ignore[arg-type]
