@@ -47,7 +47,10 @@ class BeliefWeights:
     """The screen's log-odds in place of the verifier's where that has not run."""
 
     inside_limit: float
-    """Probability that a score inside a step, or of an unverified step, does not exceed."""
+    """Probability that a score inside a step, or of an unverified step, does not exceed ..."""
+
+    inside_sure: float
+    """... unless, inside a step, the screen's own reaches this."""
 
     final_scale: float
     final_bias: float

@@ -36,7 +36,7 @@ class StudentState:
     A slotted class and no frozen dataclass, since one is made for every token.
     """
 
-    __slots__ = ("before", "belief", "cue", "pending", "probability", "request", "vector")
+    __slots__ = ("before", "belief", "pending", "probability", "request", "vector")
 
     def __init__(
         self,
@@ -46,7 +46,6 @@ class StudentState:
         vector: npt.NDArray[np.float32],
         pending: str,
         probability: float,
-        cue: float,
     ) -> None:
         self.request = request
         self.belief = belief
@@ -54,7 +53,6 @@ class StudentState:
         self.vector = vector
         self.pending = pending
         self.probability = probability
-        self.cue = cue
 
 
 @dataclass(slots=True)
@@ -92,7 +90,7 @@ class StudentDetector:
         belief = Belief(reading, evidence=0.0, going_along=0.0)
         request = self._encoder.pieces(texts[0], self._settings.request_tokens) if texts else []
         vector = self._screen.new_state(*self._context(belief))
-        return StudentState(request, belief, "", vector, "", 0.0, 0.0)
+        return StudentState(request, belief, "", vector, "", 0.0)
 
     def score(
         self,
@@ -123,14 +121,11 @@ class StudentDetector:
             queues.append([screen.row(unit) for unit in units])
         vectors = [state.vector for state in states]
         probabilities = [state.probability for state in states]
-        cues = [state.cue for state in states]
-        self._drain(queues, vectors, probabilities, cues)
+        self._drain(queues, vectors, probabilities)
         after = [
-            StudentState(
-                state.request, state.belief, state.before, vector, pending, probability, cue
-            )
-            for state, vector, pending, probability, cue in zip(
-                states, vectors, pendings, probabilities, cues, strict=True
+            StudentState(state.request, state.belief, state.before, vector, pending, probability)
+            for state, vector, pending, probability in zip(
+                states, vectors, pendings, probabilities, strict=True
             )
         ]
         return after, np.array(probabilities, dtype=np.float32)
@@ -145,13 +140,12 @@ class StudentDetector:
         queues = [[screen.row(state.pending), *end] if state.pending else end for state in states]
         vectors = [state.vector for state in states]
         probabilities = [state.probability for state in states]
-        cues = [state.cue for state in states]
-        self._drain(queues, vectors, probabilities, cues)
+        cues, alarms = self._drain(queues, vectors, probabilities)
         suspicious = [
             index
             for index, state in enumerate(states)
             if harm_probability(self._weights, state.belief) >= self._settings.verify_harm
-            or probabilities[index] >= self._settings.verify_screen
+            or alarms[index] >= self._settings.verify_screen
         ]
         self.use.num_steps += len(states)
         self.use.num_verified += len(suspicious)
@@ -176,7 +170,7 @@ class StudentDetector:
             probabilities[index] = probability
             vector = screen.with_context(vectors[index], *self._context(belief))
             before = step[-_MAX_CONTEXT_CHARS:]
-            after.append(StudentState(state.request, belief, before, vector, "", 0.0, 0.0))
+            after.append(StudentState(state.request, belief, before, vector, "", 0.0))
         return after, np.array(probabilities, dtype=np.float32)
 
     def _context(self, belief: Belief) -> tuple[float, float]:
@@ -189,18 +183,24 @@ class StudentDetector:
         queues: Sequence[list[int]],
         vectors: list[npt.NDArray[np.float32]],
         probabilities: list[float],
-        cues: list[float],
-    ) -> None:
-        """Reads every stream's queue of units, one unit of each stream at a time, in place."""
+    ) -> tuple[list[float], list[float]]:
+        """Reads every stream's queue of units, one unit of each stream at a time, in place.
+
+        Gives the cue log-odds and the alarms after each stream's last unit.
+        """
+        cues = [0.0] * len(queues)
+        alarms = [0.0] * len(queues)
         position = 0
         active = [index for index, queue in enumerate(queues) if queue]
         while active:
             rows = [queues[index][position] for index in active]
-            new, probability, cue = self._screen.read([vectors[index] for index in active], rows)
-            listed = zip(active, new, probability.tolist(), cue.tolist(), strict=True)
-            for index, vector, number, log_odds in listed:
+            new, *numbers = self._screen.read([vectors[index] for index in active], rows)
+            listed = zip(active, new, *(array.tolist() for array in numbers), strict=True)
+            for index, vector, probability, cue, alarm in listed:
                 vectors[index] = vector.copy()  # a view would keep the whole batch alive
-                probabilities[index] = number
-                cues[index] = log_odds
+                probabilities[index] = probability
+                cues[index] = cue
+                alarms[index] = alarm
             position += 1
             active = [index for index in active if len(queues[index]) > position]
+        return cues, alarms

@@ -65,11 +65,15 @@ class Screen:
 
     def read(
         self, states: Sequence[Floats], rows: Sequence[int]
-    ) -> tuple[Floats, Floats, Floats]:
-        """Each stream reads one unit: new states `[n, width]`, probabilities and cue log-odds."""
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Each stream reads one unit.
+
+        Gives new states `[n, width]`, and `[n]` each: probability of a cue; log-odds that the step
+        goes along; probability that it is a cue whatever was asked, which calls the verifier.
+        """
         state = np.concatenate(states).reshape(len(states), -1)
         feed = {"words": self._pieces[np.array(rows)], "state": state}
-        return self._session.run(["new_state", "probability", "cue"], feed)
+        return self._session.run(["new_state", "probability", "cue", "alarm"], feed)
 
     def _learn(self, unit: str) -> int:
         ids = self._tokenizer.encode(plain_word(unit), add_special_tokens=False).ids

@@ -46,7 +46,7 @@ class StudentSettings:
     """Steps are verified while the request's probability of being harmful is at least this."""
 
     verify_screen: float
-    """Steps of other requests are verified where the screen's probability reaches this."""
+    """Steps of other requests are verified where the screen's alarm reaches this."""
 
     request_tokens: int
     """Word pieces of the request that the verifier reads with every step."""

@@ -1,0 +1,97 @@
+"""What one distillation is made from and how: the settings of `rerail distill`."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .encoder_fit import EncoderFit, Lengths
+from .screen_fit import ScreenFit
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillConfig:
+    """One distillation; checked when made, stored in its folder, compared on resuming."""
+
+    out: Path
+    """The run's folder; the student ends up in `out/student`."""
+
+    traces: tuple[Path, ...]
+    """JSON Lines files of traces (`distill.labels`)."""
+
+    requests: tuple[Path, ...] = ()
+    """JSON Lines files of requests with a verdict, harmful or not."""
+
+    encoder: str = DEFAULT_ENCODER
+    """The pre-trained sentence encoder: a hub name or a local folder (BERT architecture)."""
+
+    name: str = "rerail-student"
+    """The student's name, the first part of its identity."""
+
+    held_share: float = 0.125
+    """Share of the requests, with all their traces, that is held out for calibration."""
+
+    held_voices: tuple[str, ...] = ()
+    """Voices or models that are held out whole."""
+
+    held_sources: tuple[str, ...] = ()
+    """Files (their stems) that are held out whole."""
+
+    measured_sources: tuple[str, ...] = ("alpaca_r1_llama_8b",)
+    """Files that are only ever measured on: neither trained nor calibrated (their licence)."""
+
+    touchy_sources: tuple[str, ...] = ("essays_benign",)
+    """Files of harmless traces that read like harm and get their own false-alarm limit."""
+
+    trace_shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "advbench_r1_llama_8b": 0.4,
+            "star1_r1_safe": 0.25,
+            "essays_benign": 0.08,
+        }
+    )
+    """Share of the steps that is trained on, by file: a large narrow one must not drown the rest."""
+
+    harmless_limit: float = 0.01
+    """Share of ordinary held-out harmless traces that may be interrupted."""
+
+    touchy_limit: float = 0.08
+    """The same for the touchy sources."""
+
+    safe_limit: float = 0.05
+    """The same for unlabelled, deliberately safe traces on harmful requests."""
+
+    verify_harm: float = 0.1
+    """Every step is verified while the request's probability of being harmful is at least this."""
+
+    verify_screen: float = 0.6
+    """Steps of other requests are verified where the screen's alarm reaches this, 0..1."""
+
+    max_steps: int = 24
+    """Steps of a trace that are trained on."""
+
+    lengths: Lengths = field(default_factory=Lengths)
+    encoder_fit: EncoderFit = field(default_factory=EncoderFit)
+    screen_fit: ScreenFit = field(default_factory=ScreenFit)
+
+    def __post_init__(self) -> None:
+        if not self.traces:
+            raise ValueError("traces is empty: name at least one JSON Lines file of traces")
+        for name in ("harmless_limit", "touchy_limit", "safe_limit"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
+        if not 0.0 < self.held_share < 0.9:
+            raise ValueError(f"held_share is {self.held_share}: give a share between 0 and 0.9")
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps is {self.max_steps}: give at least 1")
+
+    @property
+    def student(self) -> Path:
+        """Where the student is written."""
+        return self.out / "student"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping, for the run's folder."""
+        return json.loads(json.dumps(asdict(self), default=str))

@@ -1,0 +1,300 @@
+"""`rerail distill`: from traces and requests to a student's folder, stage after stage.
+
+Every stage leaves a file in the run's folder and is not done again where that is there, so a run
+that was broken off goes on where it stopped. A folder made with other settings is refused.
+"""
+
+import json
+import logging
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from tokenizers import Tokenizer
+
+from ..guard.belief import BeliefWeights
+from ..guard.detector import Thresholds
+from ..guard.detector_student import StudentDetector
+from ..guard.student_folder import (
+    ENCODER,
+    SCREEN,
+    TOKENIZER,
+    StudentFolder,
+    StudentSettings,
+    write_manifest,
+)
+from .belief_fit import ScoredTrace, fit_belief
+from .config import DistillConfig
+from .encoder_examples import request_examples, step_examples
+from .encoder_fit import RowMaker, encode, fit_encoder
+from .encoder_model import EncoderModel
+from .export import export_encoder, export_screen
+from .labels import LabelledTrace, read_traces
+from .placeholders import without_placeholders
+from .replay import ReplayedTrace, replay
+from .request_sets import read_requests
+from .screen_fit import ScreenExample, UnitReader, fit_screen
+from .screen_model import ScreenModel, reduced_vectors
+from .splits import Split, split
+from .teachers import LabelledFiles, Teacher, taught
+from .thresholds import AlarmLimit, threshold_for
+
+logger = logging.getLogger(__name__)
+
+
+def distill(config: DistillConfig, teacher: Teacher | None = None) -> Path:
+    """Makes a student and gives its folder. Raises ValueError for settings or data that cannot be.
+
+    `teacher` labels traces on harmful requests that come without labels; by default they are taken
+    to be deliberately safe.
+    """
+    _open_run(config)
+    tokenizer = Tokenizer.from_file(str(encoder_folder(config.encoder) / TOKENIZER))
+    traces = taught(read_traces(config.traces), teacher or LabelledFiles())
+    data = split([_masked(trace) for trace in traces], list(read_requests(config.requests)), config)
+    logger.info(
+        "%d traces to train on, %d held out; %d and %d requests",
+        len(data.train), len(data.held), len(data.train_requests), len(data.held_requests),
+    )  # fmt: skip
+    encoder = _encoder(config, tokenizer, data)
+    train = _scored(config, "train", encoder, tokenizer, data.train)
+    held = _scored(config, "held", encoder, tokenizer, data.held)
+    weights = fit_belief(held)
+    screen = _screen(config, tokenizer, encoder, data.train, train)
+    weights = _with_screen(weights, screen, tokenizer, data.held, held)
+    _export(config, tokenizer, encoder, screen, _settings(config, weights, Thresholds.uniform(1, 1)))
+    replayed = replay(
+        StudentDetector.from_folder(config.student), data.held, max_steps=config.max_steps
+    )
+    end = chosen_threshold(config, replayed)
+    # A score inside a step stays well under what the step's end needs, and acts only when sure.
+    weights = replace(weights, inside_limit=0.5 * end, inside_sure=max(0.995, end))
+    thresholds = Thresholds.uniform(inside=max(0.995, end), end=end)
+    _export(config, tokenizer, encoder, screen, _settings(config, weights, thresholds))
+    logger.info("threshold %.4f; student in %s", end, config.student)
+    return config.student
+
+
+def chosen_threshold(config: DistillConfig, replayed: Sequence[ReplayedTrace]) -> float:
+    """The lowest threshold at a step's end that keeps the configuration's false-alarm limits."""
+    touchy = [r.highest for r in replayed if r.trace.source in config.touchy_sources]
+    plain = [
+        r.highest
+        for r in replayed
+        if not r.trace.harmful and r.trace.source not in config.touchy_sources
+    ]
+    safe = [r.highest for r in replayed if r.trace.harmful and r.trace.labels is None]
+    return threshold_for(
+        [
+            AlarmLimit("harmless", plain, config.harmless_limit),
+            AlarmLimit("touchy", touchy, config.touchy_limit),
+            AlarmLimit("safe", safe, config.safe_limit),
+        ]
+    )
+
+
+def encoder_folder(name: str) -> Path:
+    """The local folder of an encoder: itself, or the hub's snapshot (downloaded if need be)."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name))
+    except Exception as error:
+        raise ValueError(
+            f"encoder {name!r} is no local folder and cannot be had from the hub ({error}): "
+            "give a folder that holds a BERT sentence encoder"
+        ) from error
+
+
+def _open_run(config: DistillConfig) -> None:
+    """Makes the run's folder, or checks that it belongs to this configuration."""
+    path = config.out / "config.json"
+    settings = config.to_json()
+    if path.exists():
+        if json.loads(path.read_text()) != settings:
+            raise ValueError(
+                f"{config.out} was begun with other settings: go on with those in {path}, "
+                "or name another folder"
+            )
+        return
+    config.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def _masked(trace: LabelledTrace) -> LabelledTrace:
+    """The trace without placeholders, which would give harm away."""
+    return replace(
+        trace,
+        request=without_placeholders(trace.request),
+        steps=tuple(without_placeholders(step) for step in trace.steps),
+    )
+
+
+def _encoder(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> EncoderModel:
+    """The fitted encoder; from `encoder.pt` where that is there."""
+    path = config.out / "encoder.pt"
+    folder = encoder_folder(config.encoder)
+    if path.exists():
+        model = EncoderModel(folder)
+        model.load_state_dict(torch.load(path, weights_only=True))
+        return model.eval()
+    rng = random.Random(config.encoder_fit.seed)
+    examples = request_examples(data.train_requests) + step_examples(
+        data.train, rng, max_steps=config.max_steps, shares=config.trace_shares
+    )
+    model = fit_encoder(folder, tokenizer, examples, config.lengths, config.encoder_fit)
+    _save(model.state_dict(), path)
+    return model
+
+
+def _scored(
+    config: DistillConfig,
+    part: str,
+    encoder: EncoderModel,
+    tokenizer: Tokenizer,
+    traces: Sequence[LabelledTrace],
+) -> list[ScoredTrace]:
+    """The encoder's log-odds for every trace; from `scores-<part>.npy` where that is there."""
+    maker = RowMaker(tokenizer, config.lengths)
+    path = config.out / f"scores-{part}.npy"
+    if path.exists():
+        log_odds = np.load(path)
+    else:
+        rows = []
+        for trace in traces:
+            rows.append(maker.row(trace.request, "", None))
+            for index, step in enumerate(trace.steps[: config.max_steps]):
+                before = trace.steps[index - 1] if index else ""
+                rows.append(maker.row(trace.request, before, step))
+        log_odds = encode(encoder, rows)
+        np.save(path, log_odds)
+    scored: list[ScoredTrace] = []
+    start = 0
+    for trace in traces:
+        num_steps = len(trace.steps[: config.max_steps])
+        cues = None
+        if trace.labels is not None:
+            cues = np.array([label.is_cue for label in trace.labels[:num_steps]], np.float32)
+        reading = float(log_odds[start, 0])
+        steps = log_odds[start + 1 : start + 1 + num_steps]
+        scored.append(ScoredTrace(trace.source, trace.harmful, reading, steps, cues))
+        start += 1 + num_steps
+    return scored
+
+
+def _screen(
+    config: DistillConfig,
+    tokenizer: Tokenizer,
+    encoder: EncoderModel,
+    traces: Sequence[LabelledTrace],
+    scored: Sequence[ScoredTrace],
+) -> ScreenModel:
+    """The fitted screen; from `screen.pt` where that is there."""
+    path = config.out / "screen.pt"
+    vectors = encoder.embeddings.word_embeddings.weight.detach().numpy()
+    table = reduced_vectors(vectors, config.screen_fit.dimensions)
+    if path.exists():
+        model = ScreenModel(table, config.screen_fit.width)
+        model.load_state_dict(torch.load(path, weights_only=True))
+        return model.eval()
+    examples = [
+        screen_example(trace, scores) for trace, scores in zip(traces, scored, strict=True)
+    ]
+    model = fit_screen(table, tokenizer, examples, config.screen_fit)
+    _save(model.state_dict(), path)
+    return model
+
+
+def screen_example(trace: LabelledTrace, scored: ScoredTrace) -> ScreenExample:
+    """Soft targets: half the label, half the encoder's opinion; all opinion without a label."""
+    num_steps = len(scored.steps)
+    opinion = 1.0 / (1.0 + np.exp(-scored.steps[:, 1]))
+    along = opinion.copy()
+    if trace.harmful and scored.cues is not None:
+        labelled = len(scored.cues)
+        along[:labelled] = 0.5 * opinion[:labelled] + 0.5 * scored.cues
+    alarm = along if trace.harmful else np.zeros(num_steps)
+    targets = np.stack([along, alarm], axis=1).astype(np.float32)
+    weights = np.ones_like(targets)
+    weights[:, 0] = 1.0 if trace.harmful else 0.3
+    return ScreenExample(trace.steps[:num_steps], targets, weights)
+
+
+def _with_screen(
+    weights: BeliefWeights,
+    screen: ScreenModel,
+    tokenizer: Tokenizer,
+    traces: Sequence[LabelledTrace],
+    scored: Sequence[ScoredTrace],
+) -> BeliefWeights:
+    """The weights with the screen's log-odds mapped to where the labels put them."""
+    reader = UnitReader(tokenizer)
+    found: list[npt.NDArray[np.float32]] = []
+    cues: list[npt.NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for trace, scores in zip(traces, scored, strict=True):
+            if not trace.harmful or scores.cues is None or not len(scores.cues):
+                continue
+            rows = [reader.pieces(step) for step in trace.steps[: len(scores.cues)]]
+            log_odds, _ = screen(torch.tensor([row for step in rows for row in step])[None])
+            ends = np.cumsum([len(step) for step in rows]) - 1
+            found.append(log_odds[0, ends, 0].numpy())
+            cues.append(scores.cues)
+    fitted = LogisticRegression(C=1e3).fit(np.concatenate(found)[:, None], np.concatenate(cues))
+    scale, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return replace(weights, screen_scale=max(scale, 0.05), screen_bias=bias)
+
+
+def _settings(
+    config: DistillConfig, weights: BeliefWeights, thresholds: Thresholds
+) -> StudentSettings:
+    return StudentSettings(
+        name=config.name,
+        thresholds=thresholds,
+        belief=weights,
+        verify_harm=config.verify_harm,
+        verify_screen=config.verify_screen,
+        request_tokens=config.lengths.request,
+        context_tokens=config.lengths.context,
+        step_tokens=config.lengths.step,
+        reading_tokens=config.lengths.reading,
+    )
+
+
+def _export(
+    config: DistillConfig,
+    tokenizer: Tokenizer,
+    encoder: EncoderModel,
+    screen: ScreenModel,
+    settings: StudentSettings,
+) -> None:
+    """Writes the student's folder; the manifest last, so that a broken-off one is never loaded."""
+    folder = config.student
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    export_screen(screen, settings.belief, folder / SCREEN)
+    cached = config.out / ENCODER
+    if not cached.exists():
+        export_encoder(encoder, cached)
+    shutil.copy(cached, folder / ENCODER)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    (folder / TOKENIZER).write_text(tokenizer.to_str())
+    write_manifest(folder, settings)
+    StudentFolder.read(folder)
+
+
+def _save(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Writes and then renames, so that a file which is there is whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
