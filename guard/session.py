@@ -6,11 +6,9 @@ set the driver stops its engine, injects, and goes on from `context_ids`. Sync a
 share all of this.
 """
 
-import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 from .branch import Branch
@@ -27,14 +25,15 @@ from .events import (
     StepJudged,
     TriggerInjected,
 )
+from .ledger import Ledger
 from .prompt import Prompt
 from .reasoning_format import ReasoningFormat
 from .release import ReleaseGate
 from .segmenter import Segmenter
 from .steps import Mark, Piece, Step
 from .tokens import Author, Token, TokenTable
-from .traces import Action, FinishReason, Intervention, Scanned, Trace, new_trace_id
-from .triggers import Trigger, TriggerPool
+from .traces import FinishReason, Intervention, Trace
+from .triggers import Trigger, TriggerPool, TriggerSampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,8 @@ class Session:
         self.trace: Trace | None = None
         self.reading: Piece | None = None
         """The piece that the detector has to read next."""
-        self._id = new_trace_id()
-        self._created_at = datetime.now(UTC)
-        self._started = time.monotonic()
-        self._detector = detector
         self._thresholds = config.thresholds(thresholds)
+        self._ledger = Ledger(config, prompt, detector, self._thresholds)
         self._inside = {each: t.inside for each, t in self._thresholds.by_channel.items()}
         self._format = reasoning_format
         reasoning_open = reasoning_format.is_open(prompt.text)
@@ -85,7 +81,9 @@ class Session:
         self._hold_tokens = hold if isinstance(hold, int) else 0
         self._gate = ReleaseGate(hold)
         seed = config.seed if prompt.seed is None else prompt.seed
-        self._sampler = triggers.sampler(f"{seed}:{stream_index}:{prompt.request}")
+        self._triggers = triggers
+        self._sampler_seed = f"{seed}:{stream_index}:{prompt.request}"
+        self._sampler: TriggerSampler | None = None  # made when first needed: it is rather big
         self._events: list[Event] = []
         self._unread: deque[tuple[Token, Author]] = deque()
         self._pieces: deque[Piece] = deque()
@@ -102,13 +100,7 @@ class Session:
         self._audited = False
         self._best: float | None = None
         self._unguarded = detector_state is None
-        self._sampled_tokens = 0
-        self._leaked_tokens = 0
         self._spent = dict.fromkeys(Channel, 0)
-        self._judged: list[StepJudged] = []
-        self._interventions: list[Intervention] = []
-        self._failures: list[str] = []
-        self._action = Action.ALLOW
         self._trigger: Trigger | None = None
 
     # -- the driver's side --------------------------------------------------------------------
@@ -137,7 +129,7 @@ class Session:
         """Takes sampled tokens; they may run ahead of the detector by any number."""
         for token in tokens:
             self._unread.append((token, Author.SAMPLED))
-            self._sampled_tokens += 1
+            self._ledger.sampled_tokens += 1
 
     def inject(self, tokens: Iterable[Token]) -> None:
         """Takes the directive's text, encoded. The detector reads it too, without a verdict."""
@@ -146,8 +138,7 @@ class Session:
         for token in injected:
             self._unread.append((token, Author.INJECTED))
         self._injected_unread = len(injected)
-        last = self._interventions[-1]
-        self._interventions[-1] = replace(last, num_injected=len(injected))
+        last = self._ledger.injected(len(injected))
         if injected:
             self._events.append(
                 TriggerInjected(last.injected, len(injected), self._trigger, last.channel)
@@ -168,7 +159,7 @@ class Session:
         self._pieces.clear()
         self.directive = self.reading = None
         self._finish_reason = finish_reason
-        self._finish(release=False)
+        self._finish(cancelled=True)
 
     def take_events(self) -> list[Event]:
         """The events since the last call."""
@@ -267,7 +258,7 @@ class Session:
         if self.config.on_detector_error is OnDetectorError.RAISE:
             raise error
         message = f"{type(error).__name__}: {error}"
-        self._failures.append(message)
+        self._ledger.failure(message)
         verdict = decide_on_failure(self.config.on_detector_error, self.config.policy)
         self._events.append(DetectorFailed(message, verdict))
         self._unguarded = True
@@ -341,10 +332,8 @@ class Session:
     ) -> None:
         end = start + len(text)
         event = StepJudged(index, channel, text, start, end, probability, verdict, complete)
-        self._judged.append(event)
+        self._ledger.step(event)
         self._events.append(event)
-        if verdict is Verdict.AUDIT and self._action is Action.ALLOW:
-            self._action = Action.AUDIT
 
     def _step_done(self, step: Step) -> None:
         self._step_state = self.state
@@ -367,13 +356,13 @@ class Session:
         trigger: Trigger | None = None
         if resume:
             self._spent[channel] += 1
-            trigger = self._sampler.draw(in_answer=channel is not Channel.REASONING)
+            trigger = self._draws().draw(in_answer=channel is not Channel.REASONING)
             text = head + trigger.render(self.prompt.request, cue)
         elif verdict is Verdict.REFUSE:
             text = head + self._refusal()
         else:
             text = head
-        self._interventions.append(
+        self._ledger.intervention(
             Intervention(
                 keep=keep,
                 channel=channel,
@@ -389,7 +378,6 @@ class Session:
         )
         self._trigger = trigger
         self._already_read = len(head)
-        self._action = Action.INTERVENE if resume else Action.BLOCK
         self._finish_reason = None if resume else FinishReason.CONTENT_FILTER
         self._flushed = False
         self.directive = Directive(text, resume)
@@ -399,7 +387,7 @@ class Session:
         offset, released = mark.offset, self._gate.released
         if released > offset:
             num_leaked = self._branch.num_tokens_between(offset, released)
-            self._leaked_tokens += num_leaked
+            self._ledger.leaked_tokens += num_leaked
             leaked = self._branch.text_from(offset)[: released - offset]
             self._events.append(Retracted(leaked, num_leaked, offset))
         self._gate.cut(offset)
@@ -418,58 +406,25 @@ class Session:
         self._events.append(RolledBack(removed.text, len(removed), keep, channel))
         return removed
 
+    def _draws(self) -> TriggerSampler:
+        if self._sampler is None:
+            self._sampler = self._triggers.sampler(self._sampler_seed)
+        return self._sampler
+
     def _refusal(self) -> str:
-        text = self._sampler.choose(self.config.refusals)
+        text = self._draws().choose(self.config.refusals)
         if self._segmenter.channel is Channel.REASONING:
             return self._format.close_reasoning + text
         return text
 
-    def _emit_injected(self, num_tokens: int) -> None:
-        last = self._interventions[-1]
-        self._events.append(TriggerInjected(last.injected, num_tokens, self._trigger, last.channel))
-
-    def _finish(self, *, release: bool = True) -> None:
+    def _finish(self, *, cancelled: bool = False) -> None:
         assert self._finish_reason is not None
-        if release:
+        if not cancelled:
             self._events.extend(self._gate.pass_to(self._branch.end))
-        told = self._finish_reason in (FinishReason.STOP, FinishReason.LENGTH)
-        last = len(self._interventions) - 1
-        interventions = tuple(
-            replace(each, succeeded=None)
-            if each.trigger_id is None
-            else replace(each, succeeded=False if number < last else (True if told else None))
-            for number, each in enumerate(self._interventions)
-        )
-        scanned = Scanned.ALL
-        if self._unguarded and self._action is not Action.BLOCK:
-            scanned = Scanned.PART if self._judged else Scanned.NONE
-        self.trace = Trace(
-            id=self._id,
-            created_at=self._created_at,
-            duration_s=time.monotonic() - self._started,
-            model=self.prompt.model,
-            detector=self._detector,
-            messages=self.prompt.messages,
-            prompt=self.prompt.text,
-            prompt_ids=self.prompt.ids,
-            tokens=self._branch.tokens,
-            steps=tuple(self._judged),
-            interventions=interventions,
-            failures=tuple(self._failures),
-            action=self._action,
-            finish_reason=self._finish_reason,
-            scanned=scanned,
-            leaked_tokens=self._leaked_tokens,
+        self.trace = self._ledger.close(
+            self._finish_reason,
+            self._branch.tokens,
+            scanned=self._ledger.scanned(unguarded=self._unguarded, unread=cancelled),
             wait_tokens=self._gate.wait_tokens,
-            sampled_tokens=self._sampled_tokens,
-            policy=self.config.policy.value,
-            hold=str(self.config.hold),
-            thresholds={
-                channel.value: (each.inside, each.end)
-                for channel, each in self._thresholds.by_channel.items()
-            },
-            sampling=self.prompt.sampling,
-            seed=self.prompt.seed,
-            topic=self.prompt.topic,
         )
         self._events.append(Finished(self.trace))

@@ -1,0 +1,63 @@
+"""Guard capacity: tokens a second through segmenter, detector and decision, without a model.
+
+The scripted backend's tokens are fed to 1, 64 and 256 sessions that share the shipped student; the
+process keeps to one core, and its own CPU time counts, so that other work on the machine does not.
+"""
+
+import os
+import time
+
+from corpus import TRACES, tokens_of
+from figures import Figure, report
+
+from rerail.guard import FORMATS, Guard, Prompt
+from rerail.guard.detector_student import StudentDetector
+from rerail.guard.judge import judge
+
+COMMAND = "python tests/bench/bench_capacity.py"
+NUM_TOKENS = 500
+
+
+def capacity(guard: Guard, num_streams: int) -> float:
+    """Tokens a second of CPU time, all streams together."""
+    texts = [TRACES[number % len(TRACES)] for number in range(num_streams)]
+    streams = [tokens_of(think)[:NUM_TOKENS] for _, think in texts]
+    sessions = []
+    for request, _ in texts:
+        message = {"role": "user", "content": request}
+        prompt = Prompt(messages=(message,), text=request + "<think>")
+        sessions.append(guard.open(prompt, FORMATS["r1"]))
+    started = time.process_time()
+    num_tokens = 0
+    for position in range(NUM_TOKENS):
+        for session, tokens in zip(sessions, streams, strict=True):
+            if position < len(tokens):
+                session.feed(tokens[position : position + 1])
+                num_tokens += 1
+        judge(guard.detector, sessions)
+        for session in sessions:
+            session.take_events()
+    return num_tokens / (time.process_time() - started)
+
+
+def main() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    guard = Guard(StudentDetector.from_folder())
+    capacity(guard, 4)
+    asked = {1: "-", 64: "at least 30,000 tokens/s", 256: "at least 40,000 tokens/s"}
+    report(
+        [
+            Figure(
+                f"guard capacity on one core, {num_streams} streams",
+                asked[num_streams],
+                f"{capacity(guard, num_streams):,.0f} tokens/s",
+                COMMAND,
+            )
+            for num_streams in (1, 64, 256)
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
