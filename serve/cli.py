@@ -1,0 +1,160 @@
+"""The command `rerail`. Commands are loaded when they are called: `rerail --help` is at once there.
+
+Every flag comes from a function's parameter or a dataclass' field, and its help text from the
+docstring beside that field; the YAML file of `--config` has the same names (cli_config.py).
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Dict as ConfigSections
+
+from .cli_config import read_config
+from .cli_errors import UsageError, exit_code, say, sentence_of
+
+COMMANDS: dict[str, tuple[str | None, str]] = {
+    "demo": ("cli_demo:demo", "The embedded model, unguarded against guarded, live."),
+    "run": ("cli_run:run", "Answer one prompt under the guard."),
+    "detect": ("cli_detect:detect", "Score recorded traces step by step."),
+    "trace": (None, "Look at what the guard has recorded."),
+    "trace list": ("cli_trace:list_traces", "The recorded traces."),
+    "trace show": ("cli_trace:show", "One trace, step by step."),
+    "pairs": (None, "The preference pairs that interventions leave behind."),
+    "pairs export": ("cli_pairs:export", "Write them to a file."),
+    "pairs complete": ("cli_pairs:complete", "Generate what the guard cut off."),
+    "pairs purge": ("cli_pairs:purge", "Delete traces and pairs for good."),
+}
+"""Every command: its function, `None` for a group of commands, and what a list says of it."""
+
+_HELP = """Puts a reasoning model's train of thought back on the rails while it is still thinking.
+
+Examples
+
+    rerail demo
+    rerail run "How do I kill a Python process?"
+    rerail run --model ./my-model --policy audit --json < prompt.txt
+    rerail trace list --action intervene
+    rerail pairs export --out pairs.jsonl
+
+Wherever a model is named, `sandbox` means the small one that comes with rerail.
+"""
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"rerail {version('rerail')}"
+
+
+def _new_app(name: str, summary: str) -> App:
+    return App(
+        name=name,
+        help=summary,
+        help_format="plaintext",
+        version=_version,
+        version_flags="--version" if name == "rerail" else (),
+        default_parameter=Parameter(negative=()),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+    )
+
+
+def new_app(tokens: Sequence[str] = ()) -> App:
+    """The whole command line. A command named in `tokens` brings its own, whole help text; for the
+    others a line will do, so that nothing has to be loaded to list them."""
+    app = _new_app("rerail", _HELP)
+    groups = {"": app}
+    for path, (function, summary) in COMMANDS.items():
+        group, _, name = path.rpartition(" ")
+        if function is None:
+            groups[path] = _new_app(name, summary)
+            groups[group].command(groups[path])
+        elif name in tokens:
+            # Markdown flows the docstring's paragraphs; it takes a while to load.
+            groups[group].command(f"rerail.serve.{function}", name=name, help_format="markdown")
+        else:
+            groups[group].command(f"rerail.serve.{function}", name=name, help=summary)
+    app.register_install_completion_command(
+        help="Install tab completion for this shell (bash, zsh or fish), then open a new one."
+    )
+    return app
+
+
+def _launcher(app: App) -> None:
+    """Adds what every command takes."""
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        config: Path | None = None,
+        debug: bool = False,
+    ) -> int | None:
+        """Runs a command.
+
+        Parameters
+        ----------
+        config
+            A YAML file of options: one section a command, with the names of its flags.
+        debug
+            Show the traceback of an error.
+        """
+        if config is not None:
+            sections = read_config(config, list(COMMANDS))
+            app.config = (ConfigSections(data=sections, source=str(config)),)
+        try:
+            command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            if debug:
+                raise
+            raise UsageError(_plain(error)) from error
+        except ValueError as error:  # a settings dataclass has refused a value
+            if debug:
+                raise
+            raise UsageError(str(error)) from error
+        try:
+            return command(*bound.args, **bound.kwargs)
+        except BaseException as error:
+            if debug and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+                import traceback
+
+                traceback.print_exc()
+            raise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
+    _set_up_streams()
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        app = new_app(tokens)
+        _launcher(app)
+        result = app.meta(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except CycloptsError as error:
+        say(_plain(error))
+        return exit_code(UsageError())
+    except BrokenPipeError as error:
+        # Whoever read the output has gone; what is buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_code(error)
+    except (Exception, KeyboardInterrupt) as error:
+        say(sentence_of(error))
+        return exit_code(error)
+
+
+def _plain(error: CycloptsError) -> str:
+    """An error of the command line's own in one line."""
+    return " ".join(str(error).split())
+
+
+def _set_up_streams() -> None:
+    """A terminal that cannot show a character gets a question mark instead of an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
