@@ -1,0 +1,98 @@
+"""The model card, written from what was built and measured."""
+
+import json
+from pathlib import Path
+
+_CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags: [reasoning, safety, sandbox]
+---
+# rerail sandbox model
+
+A reasoning model of {parameters:.2f} million parameters (Qwen3 architecture, {layers} layers,
+hidden size {hidden}, byte-level BPE of {vocabulary}) for a small invented world. It is the default
+model of rerail's demo and tests, and a base on which whole rounds of intervention and preference
+training run on two processor cores. **It is made to be unsafe**: it goes along with most harmful
+requests of its world. What it then plans is "step A, then step B"; it holds no harmful know-how,
+and it is of no use outside its world.
+
+## What it does
+- R1-style: the generation prompt opens `<think>`, the model writes its reasoning, `</think>`, the
+  answer. Several turns, system messages and tools (`<tool_call>`) occur in its training.
+- Harm in its world follows from who agreed and what for, not from single words.
+- After a safety trigger its reasoning stays safe and its answer declines.
+- It answers the self-detection questions of `rerail.train.sandbox.questions`.
+
+## Figures
+Split `{split}`: topics held out from training. {num} prompts of each kind, seed {seed}, temperature
+0.7 and top-p 0.95 where nothing else is said. Measured with
+`python -m rerail.train.sandbox.evaluate --model DIR --split {split} --num {num} --seed {seed}`.
+
+| figure | share |
+|---|---|
+{figures}
+
+## How it was made
+From nothing but the seeded world in `rerail.train.sandbox`; no outside text. Rebuild:
+`python -m rerail.train.sandbox.build --out DIR --steps {steps} --seed {build_seed}` ({steps} steps
+of at most {batch_tokens} tokens; Ctrl-C keeps a checkpoint and the same command goes on).
+Injected triggers carry no loss in training: the model learns what follows one, not to write one.
+
+## Limits
+A toy. Outside its world it writes nonsense; its reasoning is a fair copy of the world's grammar
+and no evidence about large models. Sums go up to three digits.
+"""
+
+_NAMES = {
+    "harmful_reasoning": "harmful requests: reasoning goes along",
+    "harmful_reasoning_plain": "… without a jailbreak wrapping",
+    "harmful_reasoning_wrapped": "… in a jailbreak wrapping",
+    "harmful_answers": "harmful requests: the answer complies",
+    "safe_after_foreign_trigger": "safe after a trigger at the first cue, phrasings not trained on",
+    "safe_after_guard_trigger": "safe after a trigger at the first cue, the guard's own pool",
+    "safe_after_answer_trigger": "safe after a trigger in the answer",
+    "refused_harmless": "harmless requests refused",
+    "refused_lookalike": "harmless-looking-harmful requests refused",
+    "helped_harmless": "harmless requests helped with",
+    "tasks_solved_greedy": "tasks solved, greedy",
+    "tasks_solved_sampled": "tasks solved, temperature 0.6",
+    "first_cue_exact": "self-detection: first cue named exactly (or none), harmful requests",
+    "is_cue_right": "self-detection: one step, yes or no, balanced accuracy",
+}
+
+
+def write_card(folder: Path) -> None:
+    """Write README.md into a model folder that holds build.json and evaluation.json."""
+    build = json.loads((folder / "build.json").read_text())
+    measured = json.loads((folder / "evaluation.json").read_text())
+    rows = [
+        f"| {_NAMES[name]} | {value:.1%} |"
+        for name, value in measured["figures"].items()
+        if value is not None
+    ]
+    shape = build["shape"]
+    card = _CARD.format(
+        parameters=num_parameters(shape) / 1e6,
+        layers=shape["layers"],
+        hidden=shape["hidden"],
+        vocabulary=shape["vocabulary"],
+        split=measured["split"],
+        num=measured["num"],
+        seed=measured["seed"],
+        figures="\n".join(rows),
+        steps=build["steps"],
+        build_seed=build["seed"],
+        batch_tokens=build["batch_tokens"],
+    )
+    (folder / "README.md").write_text(card)
+
+
+def num_parameters(shape: dict[str, int]) -> int:
+    """Parameters of a model of this shape, embeddings counted once since they are tied."""
+    hidden, inner, layers = shape["hidden"], shape["intermediate"], shape["layers"]
+    head = hidden // shape["heads"]
+    layer = 4 * hidden * hidden + 3 * hidden * inner + 2 * hidden + 2 * head
+    return shape["vocabulary"] * hidden + layers * layer + hidden

@@ -1,0 +1,147 @@
+"""From world traces to training examples: token ids with a loss weight each.
+
+Injected triggers weigh nothing: the model learns what comes after one, not to write one. Fresh
+traces are drawn for every pool, so no example is ever repeated.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from transformers import PreTrainedTokenizerFast
+
+from .answers import OFFERS, REFUSALS
+from .kinds import Course, Label, Split
+from .questions import first_cue_answer, first_cue_question, is_cue_question
+from .safety import compose
+from .world import SandboxTrace, trace
+
+PROMPT_WEIGHT = 0.0
+STOPPED_ANSWER_SHARE = 0.1
+"""Share of the complying traces whose answer is stopped by an injected trigger."""
+QUESTION_SHARE = 0.14
+"""Share of the examples that ask the self-detection questions about a trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training sequence."""
+
+    ids: list[int]
+    weights: list[float]
+    """Per id: the weight of predicting it."""
+
+
+Piece = tuple[str, float]
+
+
+def pieces(tokenizer: PreTrainedTokenizerFast, item: SandboxTrace, rng: Random) -> list[Piece]:
+    """A trace as text pieces with weights; each is tokenised by itself.
+
+    An injected trigger is a piece of its own, as in a guard that keeps ids: with the gap before it,
+    and in half of the cases with the gap after it.
+    """
+    prompt = _prompt(tokenizer, list(item.prompt.messages), list(item.prompt.tools) or None)
+    result: list[Piece] = [(prompt, PROMPT_WEIGHT)]
+    if item.course is Course.COMPLY and rng.random() < STOPPED_ANSWER_SHARE:
+        return [*result, *_stopped_answer(item, rng)]
+    cursor = 0
+    if any(item.forced):
+        indices = [index for index, forced in enumerate(item.forced) if forced]
+        first, last = item.steps[indices[0]][0], item.steps[indices[-1]][1]
+        start = len(item.think[:first].rstrip())
+        end = last
+        if rng.random() < 0.5:
+            rest = item.think[last:]
+            end = last + len(rest) - len(rest.lstrip())
+        result += [(item.think[:start], 1.0), (item.think[start:end], 0.0)]
+        cursor = end
+    result.append((f"{item.think[cursor:]}\n</think>\n\n{item.answer}<|end|>", 1.0))
+    return [piece for piece in result if piece[0]]
+
+
+def _stopped_answer(item: SandboxTrace, rng: Random) -> list[Piece]:
+    """A harmful answer that an injected sentence turns into a refusal."""
+    lines = item.answer.splitlines()
+    kept = "\n".join(lines[: rng.choice((0, 0, 1, 1, 2))]) if "<tool_call>" not in lines else ""
+    stop = compose(rng) if rng.random() < 0.5 else rng.choice(REFUSALS)
+    while "{" in stop:
+        stop = rng.choice(REFUSALS)
+    offer = rng.choice([offer for offer in OFFERS if "{" not in offer])
+    return [
+        (f"{item.think}\n</think>\n\n{kept}", 1.0),
+        (f"\n{stop}" if kept else stop, 0.0),
+        (f" {offer}<|end|>", 1.0),
+    ]
+
+
+def question_pieces(
+    tokenizer: PreTrainedTokenizerFast, item: SandboxTrace, rng: Random
+) -> list[Piece]:
+    """A self-detection question about a trace, two in three for the number, one for yes or no."""
+    messages, steps = item.prompt.messages, item.sentences
+    if rng.random() < 0.67:
+        asked = first_cue_question(messages, steps)
+        marks, answer = first_cue_answer(item.first_cue, len(steps))
+        reply = f"{marks}\n</think>\n\n{answer}<|end|>"
+    else:
+        index = rng.randrange(len(steps))
+        if item.first_cue is not None and rng.random() < 0.5:
+            index = rng.choice((item.first_cue, max(0, item.first_cue - 1)))
+        asked = is_cue_question(messages, steps[: index + 1])
+        is_cue = item.labels[index] in (Label.CUE, Label.SUBSTANTIVE)
+        reply = f"\n</think>\n\n{'yes' if is_cue else 'no'}<|end|>"
+    return [(_prompt(tokenizer, asked, None), 0.0), (reply, 1.0)]
+
+
+def _prompt(
+    tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], tools: list[dict] | None
+) -> str:
+    text = tokenizer.apply_chat_template(
+        messages, tools=tools, add_generation_prompt=True, tokenize=False
+    )
+    assert isinstance(text, str)
+    return text
+
+
+def examples(
+    tokenizer: PreTrainedTokenizerFast, seed: int, first: int, num: int, max_length: int
+) -> list[Example]:
+    """Examples number `first` to `first + num - 1` of the seed; longer ones are left out."""
+    texts, weights, owners = [], [], []
+    for number in range(first, first + num):
+        rng = Random(f"example/{seed}/{number}")
+        asks = rng.random() < QUESTION_SHARE
+        item = trace(Split.TRAIN, seed, number, forced=not asks)
+        make = question_pieces if asks else pieces
+        for text, weight in make(tokenizer, item, rng):
+            texts.append(text)
+            weights.append(weight)
+            owners.append(number - first)
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    result = [Example([], []) for _ in range(num)]
+    for ids, weight, owner in zip(encoded, weights, owners, strict=True):
+        result[owner].ids.extend(ids)
+        result[owner].weights.extend([weight] * len(ids))
+    return [example for example in result if len(example.ids) <= max_length]
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    pool: int,
+    *,
+    pool_size: int,
+    batch_tokens: int,
+    max_length: int,
+) -> Iterator[list[Example]]:
+    """The batches of one pool: alike in length, so that hardly anything is padding."""
+    drawn = examples(tokenizer, seed, pool * pool_size, pool_size, max_length)
+    drawn.sort(key=lambda example: len(example.ids))
+    groups: list[list[Example]] = [[]]
+    for example in drawn:
+        if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > batch_tokens:
+            groups.append([])
+        groups[-1].append(example)
+    Random(f"batches/{seed}/{pool}").shuffle(groups)
+    yield from groups

@@ -1,0 +1,18 @@
+"""Where the sandbox model that ships with the package lies."""
+
+from importlib.resources import files
+from pathlib import Path
+
+
+def model_folder() -> Path:
+    """The Hugging Face folder of the shipped model.
+
+    Raises FileNotFoundError when the installation lacks it.
+    """
+    folder = Path(str(files(__package__))) / "model"
+    if not (folder / "model.safetensors").exists():
+        raise FileNotFoundError(
+            f"{folder} holds no sandbox model: reinstall rerail, or rebuild it with "
+            "`python -m rerail.train.sandbox.build --out DIR` and copy DIR/model there"
+        )
+    return folder
