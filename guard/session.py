@@ -100,6 +100,7 @@ class Session:
         self._audited = False
         self._best: float | None = None
         self._unguarded = detector_state is None
+        self._raised: Exception | None = None
         self._spent = dict.fromkeys(Channel, 0)
         self._trigger: Trigger | None = None
 
@@ -170,6 +171,8 @@ class Session:
 
     def advance(self) -> bool:
         """Moves to the next piece of text to be read, `reading`; False if there is none now."""
+        if self._raised is not None:
+            raise self._raised  # whoever goes on after the exception must not skip the text
         while self.directive is None and self.trace is None:
             if self._pieces:
                 piece = self._pieces.popleft()
@@ -256,6 +259,7 @@ class Session:
     def detector_failed(self, error: Exception) -> None:
         """The detector raised: an event, never a low score. Fails closed by default."""
         if self.config.on_detector_error is OnDetectorError.RAISE:
+            self._raised = error
             raise error
         message = f"{type(error).__name__}: {error}"
         self._ledger.failure(message)

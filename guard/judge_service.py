@@ -1,0 +1,95 @@
+"""Many streams, one detector: all sessions that wait are judged together, in a worker thread.
+
+While a joint call runs, further streams queue up for the next one, so the batch grows with the load
+by itself and every stream waits for one call at most before its own (issue: many streams, one
+detector). A session is only touched by its stream or by the call it waits for, never by both.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from .detector import Detector
+from .judge import judge
+from .session import Session
+
+
+class JudgeService:
+    """Judges sessions for any number of tasks of one event loop. Use as a context manager."""
+
+    def __init__(self, detector: Detector | None, *, max_batch: int = 256) -> None:
+        self.detector = detector
+        self.max_batch = max_batch
+        """At most so many sessions a call; those who came first go first."""
+        self.num_calls = 0
+        self.num_judged = 0
+        self._waiting: list[tuple[Session, asyncio.Future[None]]] = []
+        self._running: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rerail-judge")
+
+    @property
+    def queue_depth(self) -> int:
+        """Sessions that wait for a call."""
+        return len(self._waiting)
+
+    async def judge(self, session: Session) -> None:
+        """Reads on in `session` until it is idle, has a directive or has finished.
+
+        Raises what the detector raised where `on_detector_error` asks for that.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((session, done))
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        # The call must not be left half way: whoever is cancelled leaves after it.
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if not done.done():
+                await asyncio.wait([done])
+            raise
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                batch = self._waiting[: self.max_batch]
+                del self._waiting[: self.max_batch]
+                sessions = [session for session, _ in batch]
+                try:
+                    await loop.run_in_executor(self._thread, judge, self.detector, sessions)
+                except Exception as error:
+                    await self._one_by_one(batch, error)
+                    continue
+                self.num_calls += 1
+                self.num_judged += len(batch)
+                for _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+        finally:
+            self._running = None
+
+    async def _one_by_one(
+        self, batch: list[tuple[Session, asyncio.Future[None]]], error: Exception
+    ) -> None:
+        """One session wants exceptions raised: it gets its own, the others their verdicts."""
+        loop = asyncio.get_running_loop()
+        for session, done in batch:
+            try:
+                await loop.run_in_executor(self._thread, judge, self.detector, [session])
+            except Exception as own:
+                if not done.done():
+                    done.set_exception(own)
+            else:
+                if not done.done():
+                    done.set_result(None)
+
+    def close(self) -> None:
+        """Ends the worker thread."""
+        self._thread.shutdown(wait=True)
+
+    def __enter__(self) -> "JudgeService":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
