@@ -20,6 +20,9 @@ PairFormat = Literal["jsonl", "parquet"]
 
 _ROWS_AT_ONCE = 256
 _TEXTS = ("prompt", "chosen", "rejected")
+_LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+"""Line ends to `str.splitlines`, none to JSON: written as escapes, one line stays one line."""
+
 _IDS = ("prompt_input_ids", "chosen_input_ids", "rejected_input_ids")
 
 
@@ -116,17 +119,17 @@ def _pair(record: Any, where: str, number: int) -> Pair:
             raise ValueError(f"{where}: {name!r} is no list of token ids")
         ids.append(tuple(column))
     pair_id = str(record.get("id") or f"pair-{number}")
+    probability = record.get("probability")
+    if probability is not None and not isinstance(probability, (int, float)):
+        raise ValueError(f"{where}: 'probability' is no number")
     try:
         messages = tuple(json.loads(record.get("messages_json") or "[]"))
-        ordinal = int(record.get("ordinal") or 0)
-        probability = record.get("probability")
-        probability = None if probability is None else float(probability)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: 'messages_json' is no JSON text ({error})") from error
     return Pair(
         id=pair_id,
         trace_id=str(record.get("trace_id") or pair_id),
-        ordinal=ordinal,
+        ordinal=record.get("ordinal") or 0,
         model=str(record.get("model") or "unknown"),
         messages=messages,
         prompt=record["prompt"],
@@ -147,8 +150,8 @@ def _write_jsonl(records: Iterable[Mapping[str, Any]], file: IO[bytes]) -> None:
     for record in records:
         text = json.dumps(record, ensure_ascii=False)
         # Half a surrogate pair cannot be written as UTF-8, only as an escape.
-        escaped = text if _encodable(text) else json.dumps(record)
-        file.write(escaped.encode("utf-8") + b"\n")
+        text = text.translate(_LINE_ENDS) if _encodable(text) else json.dumps(record)
+        file.write(text.encode("utf-8") + b"\n")
 
 
 def _write_parquet(records: Iterator[Mapping[str, Any]], file: IO[bytes]) -> None:

@@ -34,14 +34,22 @@ class Storing(StrEnum):
 class Recorder:
     """Stores traces; `record` never raises. Safe to use from several threads."""
 
-    def __init__(self, store: "Store | None", storing: Storing | str = Storing.FULL) -> None:
-        """`store` may be `None` only with `off`. Raises `ValueError` for other words."""
+    def __init__(
+        self,
+        store: "Store | None",
+        storing: Storing | str = Storing.FULL,
+        *,
+        failed: str | None = None,
+    ) -> None:
+        """Without a store either `storing` is off or `failed` says why there is none; else raises
+        `ValueError`.
+        """
         self.storing = Storing(storing)
-        if store is None and self.storing is not Storing.OFF:
+        if store is None and failed is None and self.storing is not Storing.OFF:
             raise ValueError(f"storing {self.storing.value!r} needs a store: open one, or use off")
         self.num_stored = 0
         self.num_lost = 0
-        self.failed: str | None = None
+        self.failed = failed
         """The last failure, in a sentence; `None` if every trace has been stored."""
         self._store = store
         self._lock = threading.Lock()
@@ -61,11 +69,8 @@ class Recorder:
         try:
             return cls(Store(url_or_path), storing)
         except StoreError as error:
-            recorder = cls(None, Storing.OFF)
-            recorder.storing = Storing(storing)
-            recorder.failed = str(error)
             _log.error("%s; nothing is stored", error)
-            return recorder
+            return cls(None, storing, failed=str(error))
 
     def record(self, trace: Trace) -> bool:
         """Stores a finished trace; whether that worked or was not wanted. Blocks while other
@@ -73,19 +78,22 @@ class Recorder:
         """
         if self.storing is Storing.OFF:
             return True
+        if self._store is None:
+            return self._lost(trace, self.failed or "there is no store")
         try:
-            if self._store is None:
-                raise ConnectionError(self.failed)
             self._store.add(trace, redacted=self.storing is Storing.REDACTED)
         except Exception as error:
-            with self._lock:
-                self.num_lost += 1
-                self.failed = str(error) or type(error).__name__
-            _log.error("trace %s is not stored: %s", trace.id, self.failed)
-            return False
+            return self._lost(trace, str(error) or type(error).__name__)
         with self._lock:
             self.num_stored += 1
         return True
+
+    def _lost(self, trace: Trace, why: str) -> bool:
+        with self._lock:
+            self.num_lost += 1
+            self.failed = why
+        _log.error("trace %s is not stored: %s", trace.id, why)
+        return False
 
     def close(self) -> None:
         if self._store is not None:

@@ -67,7 +67,7 @@ def test_texts_that_databases_refuse_are_stored_all_the_same(
 
 def test_a_trace_is_stored_once(either_store: Store, make_trace: MakeTrace) -> None:
     either_store.add(make_trace(1))
-    with pytest.raises(StoreError, match="is in the store .* already"):
+    with pytest.raises(StoreError, match=r"is in the store .* already"):
         either_store.add(make_trace(1, topic="changed"))
     assert either_store.get(make_trace(1).id) == make_trace(1)
     assert either_store.count() == either_store.count_pairs() == 1
@@ -152,7 +152,7 @@ def test_orders_and_pages(either_store: Store, make_trace: MakeTrace) -> None:
     [{"limit": 0}, {"offset": -1}, {"min_score": 1.5}, {"since": "naive"}, {"until": "naive"}],
 )
 def test_wrong_filters_are_refused(make_trace: MakeTrace, wrong: dict[str, Any]) -> None:
-    naive = make_trace().created_at.replace(tzinfo=None)
+    naive: Any = make_trace().created_at.replace(tzinfo=None)
     with pytest.raises(ValueError, match="give"):
         TraceFilter(**{key: naive if value == "naive" else value for key, value in wrong.items()})
 
