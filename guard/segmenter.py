@@ -10,12 +10,20 @@ cap ends at the first blank in the last eighth before it, else at the cap exactl
 before the cap would be known only when the text after it had been given out.
 """
 
-import re
-
 from .channel_parser import ChannelParser, ChannelState
 from .channels import Channel
 from .reasoning_format import ReasoningFormat
 from .sentences import LOOKAHEAD, STOPS, belongs_to_stop, ends_at_blank, ends_before
+from .step_events import (
+    BLANKS,
+    CODE_CANDIDATE,
+    CODE_EVENT,
+    FENCE_CLOSES,
+    FENCE_OPENS,
+    LINE_BREAK,
+    PROSE_CANDIDATE,
+    PROSE_EVENT,
+)
 from .steps import Mark, Piece, Step
 
 MAX_GAP = 32
@@ -23,13 +31,8 @@ MAX_GAP = 32
 
 _WAIT = -1
 
-_BREAKS = r"\n\r\v\f\x85\u2028\u2029"
-_PROSE_EVENT = re.compile(rf"[<{_BREAKS}{re.escape(''.join(sorted(STOPS)))}]|\s(?:[\s<]|\Z)")
-_CODE_EVENT = re.compile(rf"[<{_BREAKS}]|\s(?:[\s<]|\Z)")
-_BLANKS = re.compile(r"\s+")
-_LINE_BREAK = re.compile(rf"[{_BREAKS}]")
-_FENCE_OPENS = re.compile(r"(?:```[^`]*|~~~.*)\Z")
-_FENCE_CLOSES = re.compile(r"\s*(?:```+|~~~+)\s*\Z")
+_new_piece = tuple.__new__
+"""`Piece(...)` at half its price, for the one place that every token passes."""
 
 
 class Segmenter:
@@ -38,6 +41,7 @@ class Segmenter:
     __slots__ = (
         "_at_line_start",
         "_call_mark",
+        "_candidate",
         "_cap",
         "_code_start",
         "_event",
@@ -82,17 +86,23 @@ class Segmenter:
         self._code_start: int | None = None  # end of the line that opened the code block
         self._at_line_start = True
         self._step_at_line_start = False
-        self._event = _PROSE_EVENT
+        self._event, self._candidate = PROSE_EVENT, PROSE_CANDIDATE
         self._fluent = False  # a step is open and nothing is undecided
 
     def read(self, text: str) -> list[Piece]:
         """The pieces that `text` settles, in order; together they are the text fed so far."""
-        if self._fluent and text and self._event.search(text) is None:
+        if (
+            self._fluent
+            and self._candidate.search(text) is None
+            and text[-1:] != " "
+            and "  " not in text
+            and text
+        ):
             step_text = self._text + text
             if len(step_text) < self._zone:
                 self._text = step_text
-                self.settled += len(text)
-                return [Piece(text, self.settled, self.channel, True, None)]
+                self.settled = end = self.settled + len(text)
+                return [_new_piece(Piece, (text, end, self.channel, True, None))]
         return self._scan(self._tail + text, final=False)
 
     def end(self) -> list[Piece]:
@@ -166,9 +176,9 @@ class Segmenter:
             return self._take(markup, start, pieces)
         if markup == "" and not final:
             return _WAIT
-        if blanks := _BLANKS.match(data, start):
+        if blanks := BLANKS.match(data, start):
             self._give(blanks[0], self.channel, False, pieces)
-            self._at_line_start = self._at_line_start or _LINE_BREAK.search(blanks[0]) is not None
+            self._at_line_start = self._at_line_start or LINE_BREAK.search(blanks[0]) is not None
             return blanks.end()
         self._parser.leave_role()
         self._open_mark = self._here()
@@ -201,11 +211,12 @@ class Segmenter:
         if data[start] in STOPS and self._code_start is None:
             self._stopped = True
             return self._grow(data, start, start + 1, pieces)
-        event = self._event.search(data, start + 1)
-        end = event.start() if event else len(data)
+        reach = min(len(data), start + self._cap + 1)
+        event = self._event.search(data, start + 1, reach)
+        end = event.start() if event else reach
         to_zone = self._zone - len(self._text)
         if end - start >= to_zone:
-            blank = _BLANKS.search(data, max(start + 1, start + to_zone), end)
+            blank = BLANKS.search(data, max(start + 1, start + to_zone), end)
             end = blank.start() if blank else end
         return self._grow(data, start, end, pieces)
 
@@ -220,7 +231,7 @@ class Segmenter:
 
     def _gap(self, data: str, start: int, final: bool, pieces: list[Piece]) -> int:
         """Blanks in the open step: they end it, lie inside it, or it is too early to say."""
-        blanks = _BLANKS.match(data, start)
+        blanks = BLANKS.match(data, start)
         assert blanks is not None
         end = blanks.end()
         ends = self._ends_step(blanks[0])
@@ -247,9 +258,9 @@ class Segmenter:
         """
         length = len(self._text)
         allowed = max(1, min(MAX_GAP, self._zone - length))
-        num_breaks = len(_LINE_BREAK.findall(blanks[:allowed].replace("\r\n", "\n")))
+        num_breaks = len(LINE_BREAK.findall(blanks[:allowed].replace("\r\n", "\n")))
         if num_breaks and self._code_start is None:
-            if not (self._step_at_line_start and _FENCE_OPENS.match(self._text)):
+            if not (self._step_at_line_start and FENCE_OPENS.match(self._text)):
                 return True
             self._set_code(self.settled)
         elif num_breaks and self._closes_fence():
@@ -263,7 +274,7 @@ class Segmenter:
         *before, line = self._text.split("\n")
         whole_line = bool(before) or self._step_at_line_start
         opening_line = self.settled == self._code_start
-        return whole_line and not opening_line and _FENCE_CLOSES.match(line) is not None
+        return whole_line and not opening_line and FENCE_CLOSES.match(line) is not None
 
     def _take(self, markup: str, start: int, pieces: list[Piece]) -> int:
         here = self._here()
@@ -273,7 +284,7 @@ class Segmenter:
         self.channel = self._parser.state.channel
         if self.channel is not Channel.TOOL_CALL:
             self._call_mark = None
-        if self.channel is not before:
+        if self.channel is not before or before is Channel.TOOL_CALL:
             self._set_code(None)
         self._give(markup, None, False, pieces)
         self._at_line_start = True
@@ -303,4 +314,6 @@ class Segmenter:
 
     def _set_code(self, start: int | None) -> None:
         self._code_start = start
-        self._event = _PROSE_EVENT if start is None else _CODE_EVENT
+        in_prose = start is None
+        self._event = PROSE_EVENT if in_prose else CODE_EVENT
+        self._candidate = PROSE_CANDIDATE if in_prose else CODE_CANDIDATE

@@ -20,39 +20,42 @@ STOPS: Final = frozenset(SPACED_STOPS + UNSPACED_STOPS)
 BRACKETS: Final = frozenset(")]}”’»›」』）】〉》〕］｝〗")
 """Closing marks: after a stop they belong to its sentence."""
 
-QUOTES: Final = frozenset("\"'*_`~")
-"""Marks that open and close alike."""
+QUOTES: Final = frozenset("\"'*_`~“«‘")
+"""Marks that open and close alike, or close in some languages only (German, Danish)."""
 
 _TRAIL: Final = "".join(STOPS | BRACKETS | QUOTES)
 _OPENERS: Final = "\"'*_`~([{“‘«‹「『（【〈《-–—/"
 
-_TITLES = frozenset(
+
+def _words(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+_TITLES = _words(
     "Mr Mrs Ms Mx Messrs Dr Prof Rev Hon Gen Col Maj Capt Cmdr Lt Sgt Gov Sen Rep Pres St Mt Mme"
-    " Mlle Hr Fr Sra Srta Dra डॉ".split()
+    " Mlle Hr Fr Sra Srta Dra डॉ"
 )
-_NEVER = frozenset(
-    "e.g i.e eg cf vs v viz resp approx incl esp ca z.b d.h u.a bzw ggf p.ex т.е напр".split()
-)
+_NEVER = _words("e.g i.e eg cf vs v viz resp approx incl esp ca z.b d.h u.a bzw ggf p.ex т.е напр")
 """A sentence always goes on after these."""
 
-_BEFORE_NUMBER = frozenset(
-    "no nos nr fig figs sec vol art eq eqs ref refs p pp ch para app ex vers ver nº núm".split()
+_BEFORE_NUMBER = _words(
+    "no nos nr fig figs sec vol art eq eqs ref refs p pp ch para app ex vers ver nº núm"
 )
-_BEFORE_LOWER = frozenset(
-    "etc a.m p.m al est dept jan feb apr jun jul aug sep sept oct nov dec usw т.д т.п".split()
+_BEFORE_LOWER = _words(
+    "etc a.m p.m al est dept jan feb apr jun jul aug sep sept oct nov dec usw т.д т.п"
 )
 """A sentence ends after these unless a lower-case word or a digit follows."""
 
-_BEFORE_NAME = frozenset("inc ltd co corp jr sr bros ave blvd ph.d llc plc gmbh".split())
+_BEFORE_NAME = _words("inc ltd co corp jr sr bros ave blvd ph.d llc plc gmbh")
 """As initials: a sentence ends after these if the next word commonly starts one."""
 
-_STARTERS = frozenset(
+_STARTERS = _words(
     "The A An I It He She We You They This That These Those There Here My His Her Its Our Your"
     " Their And But Or So Yet If When While As At In On For From With By To Of After Before Because"
     " Since Although Though However Therefore Thus Then Also Still Maybe Perhaps Not No Yes Okay"
     " What Why How Where Who Which Is Are Was Were Do Does Did Can Could Should Would Will Let Now"
     " First Second Third Next Finally Another Some Any Many Most All Both Each Even Just Only Wait"
-    " Hmm Alternatively Instead Please Once".split()
+    " Hmm Alternatively Instead Please Once"
 )
 _LONGEST_STARTER = max(map(len, _STARTERS))
 

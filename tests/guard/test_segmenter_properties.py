@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rerail.guard.channels import Channel
 from rerail.guard.reasoning_format import FORMATS, ReasoningFormat
 from rerail.guard.segmenter import MAX_GAP, Segmenter
@@ -12,12 +13,46 @@ CAP = 60
 FORMAT_NAMES = ("r1", "qwen3", "harmony", "none")
 
 WORDS = ("a", "I", "We", "the", "The", "step", "U.S", "e.g", "Dr", "etc", "Inc", "J", "no", "3")
-MARKS = (".", ". ", "..", "...", "…", "!", "? ", "。", "？", "।", "؟", ",", ":", '"', "'", ")", "「", "」")
+MARKS = (
+    ".",
+    ". ",
+    "..",
+    "...",
+    "…",
+    "!",
+    "? ",
+    "。",
+    "？",
+    "।",
+    "؟",
+    ",",
+    ":",
+    '"',
+    "'",
+    ")",
+    "「",
+    "」",
+)
 BLANKS = (" ", "  ", "\n", "\n\n", "\r\n", "\t", " " * (MAX_GAP + 3), "\u3000", "\u2028")
 MARKDOWN = ("**", "*", "`", "```", "```python\n", "```\n", "~~~\n", "1. ", "- ", "# ")
 SCRIPTS = ("你好", "です", "नमस्ते", "مرحبا", "안녕", "word" * 20)
-TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>")
-HARMONY = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>", "<|constrain|>", "analysis")
+TAGS = (
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁sep｜>",
+)
+HARMONY = (
+    "<|channel|>",
+    "<|message|>",
+    "<|start|>",
+    "<|end|>",
+    "<|call|>",
+    "<|constrain|>",
+    "analysis",
+)
 BROKEN = ("<", ">", "<th", "ink>", "</", "<|", "|>", " to=f.x ", "commentary", "final", "assistant")
 
 tokens = st.sampled_from(
@@ -123,10 +158,9 @@ def test_rewind_to_any_steps_mark(text, rest, reasoning_format, opened):
 def test_little_is_withheld(text, reasoning_format, opened):
     """A harmony header is the longest thing that has to be seen whole."""
     bound = 320 if reasoning_format.name == "harmony" else MAX_GAP + 40
-    segmenter, fed = start(reasoning_format, opened), 0
-    for character in text:
+    segmenter = start(reasoning_format, opened)
+    for fed, character in enumerate(text, start=1):
         segmenter.read(character)
-        fed += 1
         assert fed - segmenter.settled <= bound
 
 
