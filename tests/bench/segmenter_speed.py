@@ -1,7 +1,7 @@
 """Microseconds that the segmenter takes a token: `python -m tests.bench.segmenter_speed`.
 
-On one core of a busy two-core x86 machine, Python 3.11: 0.9 for a word inside a step, 2.4 on average
-over the text below, in which every fourth token holds a stop or a line break or follows one.
+On one core of a busy two-core x86 machine, Python 3.11: 0.9 for a word inside a step, 2.4 on
+average over the text below, which is richer in stops and line breaks than most.
 """
 
 import re
