@@ -118,7 +118,12 @@ def _pair(record: Any, where: str, number: int) -> Pair:
         if not isinstance(column, list) or not all(type(each) is int for each in column):
             raise ValueError(f"{where}: {name!r} is no list of token ids")
         ids.append(tuple(column))
-    pair_id = str(record.get("id") or f"pair-{number}")
+    pair_id = record.get("id") or f"pair-{number}"
+    for name in ("id", "trace_id", "model", "trigger_id", "topic"):
+        if not isinstance(record.get(name), str | None):
+            raise ValueError(f"{where}: {name!r} is no text")
+    if type(record.get("ordinal", 0)) is not int:
+        raise ValueError(f"{where}: 'ordinal' is no whole number")
     probability = record.get("probability")
     if probability is not None and not isinstance(probability, (int, float)):
         raise ValueError(f"{where}: 'probability' is no number")
@@ -128,9 +133,9 @@ def _pair(record: Any, where: str, number: int) -> Pair:
         raise ValueError(f"{where}: 'messages_json' is no JSON text ({error})") from error
     return Pair(
         id=pair_id,
-        trace_id=str(record.get("trace_id") or pair_id),
-        ordinal=record.get("ordinal") or 0,
-        model=str(record.get("model") or "unknown"),
+        trace_id=record.get("trace_id") or pair_id,
+        ordinal=record.get("ordinal", 0),
+        model=record.get("model") or "unknown",
         messages=messages,
         prompt=record["prompt"],
         chosen=record["chosen"],

@@ -49,7 +49,8 @@ _OVERLAP = 1024
 
 
 class Store:
-    """Safe to use from several threads and, one `Store` each, from several processes.
+    """Safe to use from several threads, and from several processes that open one each (a `Store` is
+    not to be carried over a fork).
 
     Every method raises `StoreError`, with one sentence for the user, if the database refuses; then
     nothing of that call is stored, and everything stored before is intact.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .store_errors import StoreError
@@ -69,6 +69,9 @@ def write(
     """
     deadline = time.monotonic() + timeout_s
     while True:
+        if location.path is not None and not location.path.exists():
+            # The open file would take everything, and lose it when it is closed.
+            raise StoreError(f"the store {location.name} has been removed: open another one")
         try:
             with engine.connect() as plain_connection:
                 connection = plain_connection.execution_options(writes=True)
@@ -137,17 +140,18 @@ def _tune(connection: sqlite3.Connection, *, read_only: bool, timeout_s: float) 
         return
     # Deleted text is overwritten with zeros, not left in free pages.
     connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA synchronous = NORMAL")
     # The switch to WAL does not wait for other processes that open the same fresh file.
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
+            [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
         except sqlite3.OperationalError as error:
             if not _is_passing(error) or time.monotonic() >= deadline:
                 raise
             time.sleep(random.uniform(0.002, 0.05))
+    # Some network file systems have no WAL; the old journal needs the full care.
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
 def _make_file(path: Path) -> None:
@@ -175,15 +179,23 @@ def _sqlite_uri(path: Path, *, read_only: bool) -> str:
 
 def _open_postgres(location: StoreLocation, *, read_only: bool, timeout_s: float) -> Engine:
     assert location.url is not None
-    options = f"-c lock_timeout={int(timeout_s * 1000)}"
-    if read_only:
-        options += " -c default_transaction_read_only=on"
-    arguments = {"options": options, "connect_timeout": max(2, int(timeout_s))}
     try:
-        return create_engine(location.url, pool_pre_ping=True, connect_args=arguments)
+        url = make_url(location.url)
+        given = url.query.get("options", "")
+        options = f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout="
+        options += f"{int(timeout_s * 1000)}"
+        if read_only:
+            options += " -c default_transaction_read_only=on"
+        arguments: dict[str, str | int] = {"options": options}
+        if "connect_timeout" not in url.query:
+            arguments["connect_timeout"] = max(2, int(timeout_s))
+        return create_engine(url, pool_pre_ping=True, connect_args=arguments)
     except ModuleNotFoundError as error:
         raise ImportError(
             'a PostgreSQL store needs a driver: pip install "rerail[postgres]"'
         ) from error
-    except SQLAlchemyError as error:
-        raise ValueError(f"the store's URL cannot be read: {error}") from error
+    except (SQLAlchemyError, ValueError) as error:
+        raise ValueError(
+            f"the URL of the store {location.name} cannot be read: write "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from error

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,8 +87,8 @@ def test_an_export_that_fails_leaves_the_old_file(
     path = tmp_path / "pairs"
     path.write_text("what was here before")
 
-    def failing() -> "list[Pair]":
-        yield pairs[0]  # type: ignore[misc]
+    def failing() -> Iterator[Pair]:
+        yield pairs[0]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -123,6 +123,8 @@ BROKEN = {
     '{"prompt": "a", "chosen": "b", "rejected": "c", "probability": "high"}': (
         "'probability' is no number"
     ),
+    '{"prompt": "a", "chosen": "b", "rejected": "c", "ordinal": null}': "'ordinal' is no whole",
+    '{"prompt": "a", "chosen": "b", "rejected": "c", "id": 7}': "'id' is no text",
     "\udcff": "not JSON",
 }
 

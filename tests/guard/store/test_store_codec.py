@@ -96,7 +96,7 @@ TRACES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(TRACES)
 def test_a_trace_comes_back_exactly(trace: Trace) -> None:
     back = trace_of(trace_body(trace))

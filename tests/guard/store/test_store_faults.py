@@ -121,6 +121,50 @@ def test_a_store_held_by_another_process(store: Store, make_trace: MakeTrace) ->
     store.add(make_trace(1))
 
 
+def test_a_store_removed_under_way_takes_nothing_more(store: Store, make_trace: MakeTrace) -> None:
+    """The open file still takes writes, which would be gone with it."""
+    store.add(make_trace(1))
+    Path(store.name).unlink()
+    with pytest.raises(StoreError, match="has been removed"):
+        store.add(make_trace(2))
+
+
+def test_options_in_the_url_are_kept(postgres_url: str, make_trace: MakeTrace) -> None:
+    """Overwriting them would put the tables into another schema than the user asked for."""
+    with Store(postgres_url) as shared:
+        with shared._engine.begin() as connection:
+            connection.exec_driver_sql("CREATE SCHEMA mine")
+        with Store(f"{postgres_url}&options=-csearch_path%3Dmine") as own:
+            own.add(make_trace(1))
+            assert own.count() == 1
+        assert shared.count() == 0
+        with shared._engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA mine CASCADE")
+
+
+def test_a_lost_server_costs_only_the_traces_of_that_time(
+    postgres_url: str, make_trace: MakeTrace
+) -> None:
+    with Store(postgres_url) as store, Store(postgres_url) as other:
+        recorder = Recorder(store)
+        assert recorder.record(make_trace(1))
+        with other._engine.connect() as connection:
+            ended = connection.exec_driver_sql(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ).scalar_one()
+        assert ended >= 1
+        assert recorder.record(make_trace(2)), "a dead connection is replaced"
+        assert store.count() == 2
+        store.purge(everything=True)
+
+
+def test_urls_that_cannot_be_read() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(ValueError, match="cannot be read: write postgresql://USER"):
+        Store("postgresql://me:secret@host:port/x")
+
+
 def test_a_damaged_trace_does_not_hide_the_others(store: Store, make_trace: MakeTrace) -> None:
     for number in (1, 2):
         store.add(make_trace(number))
