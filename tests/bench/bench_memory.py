@@ -46,7 +46,7 @@ def state_bytes(guard: Guard, num_tokens: int) -> int:
         judge(guard.detector, [session])
         session.take_events()
     branch = session._branch  # what is measured is private by nature
-    record: list[Any] = [branch, session._judged, session.prompt, session.config]
+    record: list[Any] = [branch, session._ledger, session.prompt, session.config]
     shared: set[int] = set()
     stack: list[Any] = [*record, guard, FORMATS, Session.__dict__]
     while stack:
