@@ -78,12 +78,14 @@ class GuardedModel:
         triggers: TriggerPool | None = None,
         store: "Store | None" = None,
         record: Callable[[Trace], None] | None = None,
+        guard: Guard | None = None,
         **settings: Any,
     ) -> None:
         """`detector` is by default the shipped student. `settings` are fields of `GuardConfig`
         (`policy="audit"`, `hold=8`, `threshold=0.7`, ...) and win over `config`.
 
-        Traces go to `store`, where a failing store costs no generation, and to `record`. Raises
+        Traces go to `store`, where a failing store costs no generation, and to `record`. A `guard`
+        of one's own takes the place of all of these; `Guard(None)` guards nothing. Raises
         ValueError for a model that does not continue a text, or a tokenizer that is not of the
         tokenizers library.
         """
@@ -92,7 +94,10 @@ class GuardedModel:
         self.tokenizer = tokenizer
         self.last_traces: tuple[Trace, ...] = ()
         """The traces of the last call that has ended, one for each returned sequence."""
-        self._config = _with_settings(config, settings)
+        own = (config, detector, triggers, store, record)
+        if guard is not None and (settings or any(each is not None for each in own)):
+            raise ValueError("the guard has its own detector and settings: pass it alone")
+        self._config = guard.config if guard is not None else _with_settings(config, settings)
         self._detector = detector
         self._triggers = triggers
         self._store = store
@@ -100,7 +105,7 @@ class GuardedModel:
         self._prompts = Prompts(model, tokenizer)
         self._format = _reasoning_format(self._config, tokenizer)
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
-        self._guard: Guard | None = None
+        self._guard = guard
         self._lock = RLock()
 
     @classmethod

@@ -108,18 +108,19 @@ def complete(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: give at least 1")
     from ..guard.pair_completion import complete_pairs
-    from .models import continuations, load_model
+    from .models import continuations, load_weights, stored_name
     from .progress import progress
 
     with place.open() as store:
-        wanted = PairFilter(model=model.stored_name(), complete=False, limit=limit)
+        name = stored_name(model)
+        wanted = PairFilter(model=name, complete=False, limit=limit)
         total = store.count_pairs(wanted)
         others = store.count_pairs(PairFilter(complete=False)) - total
         if not total:
             elsewhere = f"; other models have {others}" if others else ""
-            say(f"no pairs of {model.stored_name()} are left to complete{elsewhere}")
+            say(f"no pairs of {name} are left to complete{elsewhere}")
             return
-        continue_ = continuations(load_model(model), sampling, seed)
+        continue_ = continuations(*load_weights(model), sampling, seed)
         with progress("Completing pairs", total) as advance:
             result = complete_pairs(
                 store, continue_, wanted, batch_size=batch_size, progress=lambda _: advance()

@@ -92,7 +92,7 @@ class _Stream:
     """One trace on its way through a session."""
 
     def __init__(self, guard: Guard, recorded: RecordedTrace) -> None:
-        # The prompt's text only says that the chain of thought is open; the detector reads messages.
+        # The text only says that the chain of thought is open; detectors read the messages.
         prompt = Prompt(messages=recorded.messages, text=_PLAIN.open_reasoning, model="recorded")
         self.recorded = recorded
         self.session: Session = guard.open(prompt, _PLAIN)

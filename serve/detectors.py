@@ -19,7 +19,7 @@ def _keywords() -> Detector:
 
 
 DETECTORS: dict[str, Callable[[], Detector]] = {"student": _student, "keywords": _keywords}
-"""`student`: the ONNX classifier that comes with rerail. `keywords`: the regular-expression baseline."""
+"""`student`: the ONNX classifier that comes with rerail; `keywords`: the baseline."""
 
 
 def load_detector(name: str) -> Detector:

@@ -45,7 +45,7 @@ class DraftLines:
         self._file.flush()
 
     def finish(self) -> None:
-        """Writes the whole file without the draft's first line, in one step, and drops the draft."""
+        """Puts the whole file, without the draft's first line, in its place; drops the draft."""
         self._file.flush()
         whole = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:

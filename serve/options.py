@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,14 +57,20 @@ class Storing(StorePlace):
         if self.no_store and (self.redact or self.store is not None):
             raise ValueError("--no-store leaves nothing to --store or --redact: drop one of them")
 
-    def recorder(self) -> "Recorder":
-        """Raises `StoreError` for a store that cannot be opened: better before than after the
-        generation. What fails later is logged and never stops it."""
+    @contextmanager
+    def recorder(self) -> Iterator[tuple["Recorder", "Store | None"]]:
+        """The recorder and its store, open while the context lasts.
+
+        Raises `StoreError` for a store that cannot be opened: better before than after the
+        generation. What fails later is said and never stops it.
+        """
         from ..guard.store_recorder import Recorder
 
         if self.no_store:
-            return Recorder(None, "off")
-        return Recorder(self.open(), "redacted" if self.redact else "full")
+            yield Recorder(None, "off"), None
+            return
+        with self.open() as store:
+            yield Recorder(store, "redacted" if self.redact else "full"), store
 
 
 @Parameter(name="*")
@@ -84,14 +91,19 @@ class ModelChoice:
     trust_remote_code: bool = False
     """Run code that comes with the model. Only for models that you trust like a program."""
 
+    @property
+    def is_sandbox(self) -> bool:
+        return self.model == "sandbox"
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How tokens are drawn."""
 
-    max_new_tokens: int = 2048
-    """Tokens to generate at most, chain of thought included."""
+    max_new_tokens: int | None = None
+    """Tokens to generate at most, chain of thought and triggers included; by default the model's
+    own setting, else 4096, as far as its context reaches."""
 
     temperature: float | None = None
     """0 takes the likeliest token each time; by default the model's own setting."""
@@ -103,7 +115,7 @@ class Sampling:
     """Draw from the k likeliest tokens; by default the model's own setting."""
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
             raise ValueError(f"--max-new-tokens is {self.max_new_tokens}: give at least 1")
         if self.temperature is not None and self.temperature < 0:
             raise ValueError(f"--temperature is {self.temperature}: give 0 or more")
@@ -114,12 +126,15 @@ class Sampling:
 
     def generate_options(self) -> dict[str, Any]:
         """As `model.generate` takes them."""
-        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens}
+        options = self._given(max_new_tokens=self.max_new_tokens)
         if self.temperature == 0:
             return options | {"do_sample": False}
-        given = {"temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k}
-        given = {name: value for name, value in given.items() if value is not None}
-        return options | ({"do_sample": True} | given if given else {})
+        drawn = self._given(temperature=self.temperature, top_p=self.top_p, top_k=self.top_k)
+        return options | ({"do_sample": True} | drawn if drawn else {})
+
+    @staticmethod
+    def _given(**options: Any) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if value is not None}
 
 
 def moment(_: Any, tokens: Sequence[Any]) -> datetime:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from ..guard import Scanned, TokenTable, Trace
+from ..guard import Channel, Scanned, TokenTable, Trace
 from ..guard.decision import Verdict
 from ..guard.store_query import TraceSummary
 
@@ -21,6 +21,7 @@ def result_record(trace: Trace, *, stored: bool) -> dict[str, Any]:
         "interventions": len([each for each in trace.interventions if each.trigger_id]),
         "reasoning": trace.reasoning,
         "answer": trace.answer,
+        "tool_calls": trace.text_of(Channel.TOOL_CALL),
         "failures": list(trace.failures),
         "trace_id": trace.id if stored else None,
     }

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from ..guard import (
     Channel,
-    DetectorFailed,
     Event,
     Finished,
     Released,
@@ -61,8 +60,6 @@ class RunView:
                 self._trigger_left = len(event.text)
                 mark = Mark.REFUSAL if event.trigger is None else Mark.TRIGGER
                 self._trigger_style = STYLES[mark]
-            case DetectorFailed():
-                self._notice(f"the detector failed: {event.error}", "bold red")
             case Finished():
                 if not self._streams:
                     self._released(event.trace.reasoning, Channel.REASONING)

@@ -97,8 +97,8 @@ def _numbers(trace: Trace) -> str:
     counts = usage(trace)
     score = score_text(highest_score(trace))
     return (
-        f"{counts['completion_tokens']} tokens kept of {counts['sampled_tokens']} sampled, "
-        f"{counts['rolled_back_tokens']} rolled back, {counts['injected_tokens']} injected, "
+        f"{counts['sampled_tokens']} tokens sampled, {counts['rolled_back_tokens']} of them rolled "
+        f"back; {counts['injected_tokens']} injected, {counts['completion_tokens']} in the end; "
         f"{counts['leaked_tokens']} leaked; {counts['wait_tokens']} tokens' wait at most; "
         f"highest score {score}; scanned: {trace.scanned.value}; "
         f"ended by {trace.finish_reason.value} after {trace.duration_s:.1f} s"

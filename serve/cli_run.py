@@ -1,0 +1,112 @@
+"""`rerail run`: one prompt, answered under the guard."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..guard import DetectorFailed, Event, Finished, GuardConfig, Trace
+from .cli_errors import FAILURE, UsageError, say
+from .options import ModelChoice, Sampling, Storing
+
+
+def run(
+    prompt: str | None = None,
+    /,
+    *,
+    file: Annotated[Path | None, Parameter(name=["--file", "-f"])] = None,
+    system: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    no_guard: bool = False,
+    detector: str = "student",
+    model: ModelChoice = ModelChoice(),  # noqa: B008  (frozen: sharing it is harmless)
+    sampling: Sampling = Sampling(),  # noqa: B008
+    storing: Storing = Storing(),  # noqa: B008
+    config: Annotated[GuardConfig, Parameter(name="*")] = GuardConfig(),  # noqa: B008
+) -> int:
+    """Answer one prompt under the guard, and keep what happened in the store.
+
+    The prompt is the argument, a file, or standard input. In a terminal the chain of thought and
+    the answer appear as they are released; in a pipe they are plain text.
+
+    Examples
+
+        rerail run "How do I kill a Python process?"
+        echo "What is 12 + 30?" | rerail run --json
+        rerail run --file prompt.txt --model ./my-model --policy audit --threshold 0.7
+        rerail run --config guard.yaml --no-store "Hello"
+
+    Parameters
+    ----------
+    prompt
+        What to answer; `-` reads standard input, as leaving it out does in a pipe.
+    file
+        A file with the prompt.
+    system
+        A system message before it.
+    as_json
+        Print one JSON object: valid, score, action, usage, reasoning, answer, trace_id.
+    no_guard
+        Let the model answer without a guard.
+    detector
+        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+    """
+    request = _request(prompt, file)
+    messages = [{"role": "system", "content": system}] if system is not None else []
+    messages.append({"role": "user", "content": request})
+    with storing.recorder() as (recorder, store):
+        from .guards import new_guard
+        from .models import load_model
+
+        guard = new_guard(None if no_guard else detector, config, recorder, store)
+        guarded = load_model(model, guard)
+        events = guarded.stream(messages, seed=config.seed, **sampling.generate_options())
+        trace = _show(events, config, as_json=as_json)
+        if as_json:
+            from .records import result_record
+
+            record = result_record(trace, stored=recorder.num_stored > 0)
+            sys.stdout.write(json.dumps(record) + "\n")
+        return FAILURE if recorder.num_lost else 0  # the recorder has said why
+
+
+def _request(prompt: str | None, file: Path | None) -> str:
+    """The prompt's text. Raises `UsageError` if there is none, or more than one."""
+    if prompt is not None and file is not None:
+        raise UsageError("a prompt and --file were given: drop one of them")
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{file} is no UTF-8 text: {error.reason}") from error
+    elif prompt is not None and prompt != "-":
+        text = prompt
+    elif prompt is None and sys.stdin.isatty():
+        raise UsageError('there is no prompt: rerail run "...", --file PROMPT, or a pipe')
+    else:
+        text = sys.stdin.read()
+    if not text.strip():
+        raise UsageError("the prompt is empty: give the model something to answer")
+    return text.strip("\n")
+
+
+def _show(events: Iterator[Event], config: GuardConfig, *, as_json: bool) -> Trace:
+    """Shows the events as they come; gives the finished trace."""
+    from rich.console import Console
+
+    from .run_view import RunView
+
+    view = RunView(Console(), final_at_once=config.hold == "step")
+    with closing(events):  # so that an interrupt records what there is by then
+        for event in events:
+            if not as_json:
+                view.take(event)
+            if isinstance(event, DetectorFailed):
+                say(f"the detector failed: {event.error}")
+            if isinstance(event, Finished):
+                return event.trace
+    raise AssertionError("a generation ends with Finished")

@@ -1,0 +1,20 @@
+"""A guard as the command line's options describe it."""
+
+from ..guard import Guard, GuardConfig, Trace
+from ..guard.store import Store
+from ..guard.store_recorder import Recorder
+from .detectors import load_detector
+
+
+def new_guard(
+    detector: str | None, config: GuardConfig, recorder: Recorder, store: Store | None
+) -> Guard:
+    """With the detector of this name, or without one; what happens goes to the recorder."""
+
+    def record(trace: Trace) -> None:
+        recorder.record(trace)
+
+    guard = Guard(load_detector(detector) if detector is not None else None, config, record=record)
+    if config.trigger_sampling == "adaptive" and store is not None:
+        guard.triggers = guard.triggers.adaptive(store.trigger_success())
+    return guard
