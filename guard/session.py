@@ -72,7 +72,6 @@ class Session:
         self._thresholds = config.thresholds(thresholds)
         self._ledger = Ledger(config, prompt, detector, self._thresholds)
         self._inside = {each: t.inside for each, t in self._thresholds.by_channel.items()}
-        self._format = reasoning_format
         reasoning_open = reasoning_format.is_open(prompt.text)
         self._segmenter = Segmenter(
             reasoning_format, reasoning_open=reasoning_open, max_step_chars=config.max_step_chars
@@ -360,8 +359,10 @@ class Session:
         trigger: Trigger | None = None
         if resume:
             self._spent[channel] += 1
-            trigger = self._draws().draw(in_answer=channel is not Channel.REASONING)
-            text = head + trigger.render(self.prompt.request, cue)
+            here = self._segmenter.channel  # where a tool call was: what it was made from
+            trigger = self._draws().draw(in_answer=here is not Channel.REASONING)
+            lead_in = self._segmenter.lead_in(here)
+            text = head + lead_in + trigger.render(self.prompt.request, cue)
         elif verdict is Verdict.REFUSE:
             text = head + self._refusal()
         else:
@@ -416,10 +417,7 @@ class Session:
         return self._sampler
 
     def _refusal(self) -> str:
-        text = self._draws().choose(self.config.refusals)
-        if self._segmenter.channel is Channel.REASONING:
-            return self._format.close_reasoning + text
-        return text
+        return self._segmenter.lead_in(Channel.ANSWER) + self._draws().choose(self.config.refusals)
 
     def _finish(self, *, cancelled: bool = False) -> None:
         assert self._finish_reason is not None
