@@ -8,6 +8,7 @@ import re
 
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and line feed
+    "\u061c\u180e\ufff9-\ufffb\U000e0001-\U000e007f"  # direction, annotations, invisible letters
     "\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff"  # invisible, direction
     "\ud800-\udfff]"
 )
@@ -26,4 +27,6 @@ def one_line(text: str, width: int) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -1,0 +1,150 @@
+"""Colours and marks of the trace viewer. What a colour says a word says too, in every theme."""
+
+from dataclasses import dataclass
+
+from rich.style import Style
+
+from ..guard import Action
+from .story import Kind
+
+NUM_LEVELS = 10
+
+
+def _styles(*definitions: str) -> tuple[Style, ...]:
+    return tuple(Style.parse(each) for each in definitions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theme:
+    """How a rendered trace looks."""
+
+    name: str
+    levels: tuple[Style, ...]
+    """Of a token by its score, in `NUM_LEVELS` equal parts of 0..1."""
+
+    rows: dict[Kind, Style]
+    """Of a row's text; steps are tinted token by token instead."""
+
+    word: Style
+    """Of headings."""
+
+    quiet: Style
+    """Of numbers and marks that are no part of the text."""
+
+    alarm: Style
+    """Of the word CUE."""
+
+    added: Style
+    """Of the word INJECTED."""
+
+    flash: Style
+    """Of a cue in the moment in which it is found."""
+
+    actions: dict[Action, Style]
+
+    side_by_side: bool = True
+    """Whether branches stand beside each other where there is room for it."""
+
+    bars: bool = True
+    """Whether the gutter draws the score as a bar; a screen reader would spell it out."""
+
+    def level(self, score: float | None) -> Style:
+        """The tint of a token."""
+        if score is None:
+            return _NONE
+        return self.levels[min(NUM_LEVELS - 1, max(0, int(score * NUM_LEVELS)))]
+
+
+_NONE = Style.null()
+
+DARK = Theme(
+    name="dark",
+    levels=_styles(
+        "none", "#d7d7af", "#ffd787", "#ffd75f", "#ffaf5f", "#ff875f", "bold #ff5f5f",
+        "bold #ffffff on #870000", "bold #ffffff on #af0000", "bold #ffffff on #d70000",
+    ),
+    rows={
+        Kind.PASSED: _NONE,
+        Kind.UNJUDGED: _NONE,
+        Kind.MARKUP: Style.parse("dim italic"),
+        Kind.REMOVED: Style.parse("strike #ff8787"),
+        Kind.TRIGGER: Style.parse("bold #87d787"),
+        Kind.REFUSAL: Style.parse("bold #ffd75f"),
+    },
+    word=Style.parse("bold #87afff"),
+    quiet=Style.parse("#8a8a8a"),
+    alarm=Style.parse("bold #ff5f5f"),
+    added=Style.parse("bold #5fd75f"),
+    flash=Style.parse("bold #ffffff on #d70000"),
+    actions={
+        Action.ALLOW: Style.parse("bold #5fd75f"),
+        Action.AUDIT: Style.parse("bold #ffd75f"),
+        Action.INTERVENE: Style.parse("bold #ff875f"),
+        Action.BLOCK: Style.parse("bold #ff5f5f"),
+    },
+)  # fmt: skip
+
+LIGHT = Theme(
+    name="light",
+    levels=_styles(
+        "none", "#5f5f00", "#875f00", "#af5f00", "#d75f00", "bold #d75f00", "bold #d70000",
+        "bold #870000 on #ffd7d7", "bold #870000 on #ffafaf", "bold #ffffff on #d70000",
+    ),
+    rows={
+        Kind.PASSED: _NONE,
+        Kind.UNJUDGED: _NONE,
+        Kind.MARKUP: Style.parse("italic #767676"),
+        Kind.REMOVED: Style.parse("strike #af0000"),
+        Kind.TRIGGER: Style.parse("bold #005f00"),
+        Kind.REFUSAL: Style.parse("bold #875f00"),
+    },
+    word=Style.parse("bold #005faf"),
+    quiet=Style.parse("#6c6c6c"),
+    alarm=Style.parse("bold #d70000"),
+    added=Style.parse("bold #007000"),
+    flash=Style.parse("bold #ffffff on #d70000"),
+    actions={
+        Action.ALLOW: Style.parse("bold #007000"),
+        Action.AUDIT: Style.parse("bold #875f00"),
+        Action.INTERVENE: Style.parse("bold #d75f00"),
+        Action.BLOCK: Style.parse("bold #d70000"),
+    },
+)  # fmt: skip
+
+_BOLD = Style(bold=True)
+
+MONO = Theme(
+    name="mono",
+    levels=(_NONE,) * 5 + (Style(underline=True),) * 4 + (Style(underline=True, bold=True),),
+    rows={
+        Kind.PASSED: _NONE,
+        Kind.UNJUDGED: _NONE,
+        Kind.MARKUP: Style(italic=True),
+        Kind.REMOVED: Style(strike=True),
+        Kind.TRIGGER: _BOLD,
+        Kind.REFUSAL: _BOLD,
+    },
+    word=_BOLD,
+    quiet=_NONE,
+    alarm=Style(bold=True, reverse=True),
+    added=_BOLD,
+    flash=Style(bold=True, reverse=True),
+    actions=dict.fromkeys(Action, _BOLD),
+)
+
+SPOKEN = Theme(
+    name="spoken",
+    levels=(_NONE,) * NUM_LEVELS,
+    rows=dict.fromkeys(Kind, _NONE),
+    word=_NONE,
+    quiet=_NONE,
+    alarm=_NONE,
+    added=_NONE,
+    flash=_NONE,
+    actions=dict.fromkeys(Action, _NONE),
+    side_by_side=False,
+    bars=False,
+)
+"""Words only, one column, in reading order: for screen readers and pipes."""
+
+THEMES = {theme.name: theme for theme in (DARK, LIGHT, MONO, SPOKEN)}
