@@ -27,11 +27,18 @@ class DistillConfig:
     encoder: str = DEFAULT_ENCODER
     """The pre-trained sentence encoder: a hub name or a local folder (BERT architecture)."""
 
+    initial_encoder: Path | None = None
+    """Fitted weights to go on from: the `encoder.pt` of an earlier run. Its held-out requests stay
+    held out only if `num_folds` and `held_marks` are the same."""
+
     name: str = "rerail-student"
     """The student's name, the first part of its identity."""
 
-    held_share: float = 0.125
-    """Share of the requests, with all their traces, that is held out for calibration."""
+    num_folds: int = 5
+    """One fold in so many of the requests, with all their traces, is held out for calibration."""
+
+    held_marks: tuple[str, ...] = ()
+    """Traces whose id holds one of these are held out: essays by country, say."""
 
     held_voices: tuple[str, ...] = ()
     """Voices or models that are held out whole."""
@@ -45,14 +52,41 @@ class DistillConfig:
     touchy_sources: tuple[str, ...] = ("essays_benign",)
     """Files of harmless traces that read like harm and get their own false-alarm limit."""
 
-    trace_shares: dict[str, float] = field(
+    trace_shares: dict[str, float] = field(default_factory=dict)
+    """Share of the traces that the encoder is fitted on, by file; all of those not named."""
+
+    step_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "advbench_r1_llama_8b": 0.4,
+            "advbench_r1_llama_8b": 0.25,
             "star1_r1_safe": 0.25,
             "essays_benign": 0.08,
         }
     )
-    """Share of the steps that is trained on, by file: a large narrow one must not drown the rest."""
+    """Share of the later steps that it is fitted on, by file: a large narrow one must not drown
+    others."""
+
+    request_shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "gsm8k_test": 0.15,
+            "math500": 0.4,
+            "harmfulqa": 0.5,
+            "catqa_english": 0.7,
+        }
+    )
+    """Share of the requests that it is fitted on, by file."""
+
+    doubled_sources: tuple[str, ...] = ("requests", "xstest", "jailbreakbench", "or_bench")
+    """Files whose requests are read twice, the second time partly in small letters: those that
+    hold harmless twins of harmful requests, on which reading a request is learned."""
+
+    opener_share: float = 0.22
+    """Share of the requests to which an opening is written (`distill.openers`)."""
+
+    num_soft_traces: int = 500
+    """Training traces on which the screen also learns what the encoder thinks of every step."""
+
+    num_replayed: int = 400
+    """Held-out traces, at most, on which the thresholds are chosen."""
 
     harmless_limit: float = 0.01
     """Share of ordinary held-out harmless traces that may be interrupted."""
@@ -82,8 +116,8 @@ class DistillConfig:
         for name in ("harmless_limit", "touchy_limit", "safe_limit"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
-        if not 0.0 < self.held_share < 0.9:
-            raise ValueError(f"held_share is {self.held_share}: give a share between 0 and 0.9")
+        if self.num_folds < 2:
+            raise ValueError(f"num_folds is {self.num_folds}: give at least 2")
         if self.max_steps < 1:
             raise ValueError(f"max_steps is {self.max_steps}: give at least 1")
 

@@ -89,7 +89,7 @@ def _targets(
     if not trace.harmful:
         return [((0.0, 0.0, 0.0), (0.5, 0.0, 0.0))] * len(trace.steps)
     if trace.labels is None:  # deliberately safe traces: no cues, triggers unmarked
-        return [((1.0, 0.0, 0.0), (0.1, 0.5, 0.0))] * len(trace.steps)
+        return [((1.0, 0.0, 0.0), (0.0, 0.5, 0.0))] * len(trace.steps)
     # One family wrote all its traces on harmful requests: its steps must not teach harm.
     harm_weight = 0.0 if trace.voice.startswith("DeepSeek-R1-Distill") else 0.5
     return [

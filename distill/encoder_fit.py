@@ -9,11 +9,11 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -85,16 +85,15 @@ class RowMaker:
 
 
 def fit_encoder(
-    folder: Path | str,
+    model: EncoderModel,
     tokenizer: Tokenizer,
     examples: Sequence[EncoderExample],
     lengths: Lengths,
     settings: EncoderFit,
-) -> EncoderModel:
-    """A fitted encoder. `folder` holds the pre-trained one, in Hugging Face's layout."""
+) -> None:
+    """Fits the model in place."""
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)
-    model = EncoderModel(folder)
     maker = RowMaker(tokenizer, lengths)
     rows = [maker.row(example.request, example.before, example.step) for example in examples]
     targets = torch.tensor([example.targets for example in examples])
@@ -111,9 +110,11 @@ def fit_encoder(
     )
     num_batches = len(_batches(rows, settings.tokens_per_batch, rng))
     total = num_batches * settings.num_epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / (0.06 * total + 1), 1.0) * max(0.02, 1 - step / total)
-    )
+
+    def rate(step: int) -> float:
+        return min((step + 1) / (0.06 * total + 1), 1.0) * max(0.02, 1 - step / total)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     began = time.monotonic()
     step = 0
     running = 0.0
@@ -134,7 +135,7 @@ def fit_encoder(
                     "encoder: epoch %d, batch %d of %d, loss %.4f, %.0f s",
                     epoch + 1, step, total, running, time.monotonic() - began,
                 )  # fmt: skip
-    return model.eval()
+    model.eval()
 
 
 def encode(
@@ -147,6 +148,16 @@ def encode(
         for batch in _batches(rows, tokens_per_batch, random.Random(0)):
             result[batch] = model(*_padded([rows[index] for index in batch])).numpy()
     return result
+
+
+def run_rows(session: InferenceSession, rows: Sequence[EncoderRow]) -> npt.NDArray[np.float32]:
+    """Log-odds `[len(rows), heads]` of the exported graph, row by row as the runtime does."""
+    found = np.zeros((len(rows), len(HEADS)), dtype=np.float32)
+    for index, row in enumerate(rows):
+        ids, mask, segments = (tensor.numpy() for tensor in _padded([row]))
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+        found[index] = session.run(["log_odds"], feed)[0][0]
+    return found
 
 
 def _lower_states(model: EncoderModel, rows: Sequence[EncoderRow]) -> list[Tensor]:

@@ -51,9 +51,7 @@ class EncoderModel(nn.Module):
         pooled = torch.cat([_mean(hidden, mask), _mean(hidden, second)], dim=1)
         return self.heads(torch.tanh(self.dense(self.dropout(pooled))))
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor
-    ) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Log-odds `[n, heads]` from ids, mask and segments, all `[n, length]`."""
         hidden = self.lower(input_ids, attention_mask, token_type_ids)
         return self.upper(hidden, attention_mask, token_type_ids)

@@ -55,13 +55,10 @@ class ScreenStep(nn.Module):
         log_odds = self.heads(hidden)
         cue, alarm = log_odds[:, 0], log_odds[:, 1]
         weights = self.weights
-        goes_along = torch.sigmoid(
-            weights.screen_scale * cue + weights.screen_bias + context[:, 1]
-        )
+        goes_along = torch.sigmoid(weights.screen_scale * cue + weights.screen_bias + context[:, 1])
         product = (context[:, 0] * goes_along).clamp(1e-7, 1 - 1e-7)
         probability = torch.sigmoid(
-            weights.final_scale * (torch.log(product) - torch.log1p(-product))
-            + weights.final_bias
+            weights.final_scale * (torch.log(product) - torch.log1p(-product)) + weights.final_bias
         )
         capped = probability.clamp(max=weights.inside_limit)
         probability = torch.where(probability >= weights.inside_sure, probability, capped)
@@ -106,7 +103,7 @@ def _export(
     batch_only: bool = False,
 ) -> None:
     axes = {0: "streams"} if batch_only else {0: "rows", 1: "length"}
-    dynamic = {name: axes for name in inputs} | {name: {0: "streams"} for name in outputs}
+    dynamic = dict.fromkeys(inputs, axes) | {name: {0: "streams"} for name in outputs}
     with warnings.catch_warnings():
         # The tracing exporter is marked as legacy; its graphs are the smaller and faster here.
         warnings.simplefilter("ignore")

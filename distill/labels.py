@@ -1,7 +1,7 @@
 """The labels of steps, and traces that carry them: one JSON object a line.
 
-A line has `id`, `request`, `harmful` (of the request), `model` or voice, `think`, `steps` (character
-spans of its sentences) and `labels` (a letter for each of the first steps, or null).
+A line has `id`, `request`, `harmful` (of the request), `model` or voice, `think`, `steps`
+(character spans of its sentences) and `labels` (a letter for each of the first steps, or null).
 """
 
 import json

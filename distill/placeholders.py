@@ -7,17 +7,20 @@ only ordinary words stay; an empty one becomes one of several plain words, picke
 
 import re
 import zlib
+from dataclasses import replace
+
+from .labels import LabelledTrace
 
 _BRACKETS = re.compile(r"[\[［【〔]([^\[\]］】〕]{0,120})[\]］】〕]?(?!\()")
 _MARK_WORDS = re.compile(
-    r"\b(?:details?|withheld|redacted|omitted|removed|left out|placeholder|elided|not given|blank)\b"
+    r"\b(?:details?|withheld|redacted|omitted|removed|left out|placeholder|elided)\b"
     r"|…|\.\.\.|[略省伏]|محذوف|تفصيل",
     re.IGNORECASE,
 )
 _BARE_MARKS = re.compile(
     r"\b(?:withheld|redacted|placeholder)\b|(?:具体|步骤|细节)略", re.IGNORECASE
 )
-_PLAIN = ("that", "it", "this part", "the next thing", "one of them", "the usual kind", "such a thing")
+_PLAIN = ("that", "it", "this part", "the next thing", "one of them", "the usual kind")
 
 
 def without_placeholders(text: str) -> str:
@@ -25,6 +28,15 @@ def without_placeholders(text: str) -> str:
     text = _BRACKETS.sub(_opened, text)
     text = _BARE_MARKS.sub("that", text)
     return re.sub(r"[ \t]{2,}", " ", text)
+
+
+def masked_trace(trace: LabelledTrace) -> LabelledTrace:
+    """The trace without placeholders in its request and its steps."""
+    return replace(
+        trace,
+        request=without_placeholders(trace.request),
+        steps=tuple(without_placeholders(step) for step in trace.steps),
+    )
 
 
 def _opened(match: re.Match[str]) -> str:

@@ -8,19 +8,22 @@ import json
 import logging
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from onnxruntime import InferenceSession
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from ..guard.belief import BeliefWeights
 from ..guard.detector import Thresholds
 from ..guard.detector_student import StudentDetector
+from ..guard.inference import new_session
+from ..guard.step_encoder import CUE
 from ..guard.student_folder import (
     ENCODER,
     SCREEN,
@@ -31,12 +34,12 @@ from ..guard.student_folder import (
 )
 from .belief_fit import ScoredTrace, fit_belief
 from .config import DistillConfig
-from .encoder_examples import request_examples, step_examples
-from .encoder_fit import RowMaker, encode, fit_encoder
+from .encoder_data import encoder_examples
+from .encoder_fit import RowMaker, fit_encoder, run_rows
 from .encoder_model import EncoderModel
 from .export import export_encoder, export_screen
 from .labels import LabelledTrace, read_traces
-from .placeholders import without_placeholders
+from .placeholders import masked_trace
 from .replay import ReplayedTrace, replay
 from .request_sets import read_requests
 from .screen_fit import ScreenExample, UnitReader, fit_screen
@@ -57,26 +60,31 @@ def distill(config: DistillConfig, teacher: Teacher | None = None) -> Path:
     _open_run(config)
     tokenizer = Tokenizer.from_file(str(encoder_folder(config.encoder) / TOKENIZER))
     traces = taught(read_traces(config.traces), teacher or LabelledFiles())
-    data = split([_masked(trace) for trace in traces], list(read_requests(config.requests)), config)
+    data = split(
+        [masked_trace(trace) for trace in traces], list(read_requests(config.requests)), config
+    )
     logger.info(
         "%d traces to train on, %d held out; %d and %d requests",
         len(data.train), len(data.held), len(data.train_requests), len(data.held_requests),
     )  # fmt: skip
     encoder = _encoder(config, tokenizer, data)
-    train = _scored(config, "train", encoder, tokenizer, data.train)
-    held = _scored(config, "held", encoder, tokenizer, data.held)
-    weights = fit_belief(held)
-    screen = _screen(config, tokenizer, encoder, data.train, train)
-    weights = _with_screen(weights, screen, tokenizer, data.held, held)
-    _export(config, tokenizer, encoder, screen, _settings(config, weights, Thresholds.uniform(1, 1)))
-    replayed = replay(
-        StudentDetector.from_folder(config.student), data.held, max_steps=config.max_steps
-    )
+    session = _exported_encoder(config, encoder)
+    rng = random.Random(config.screen_fit.seed)
+    soft = rng.sample(data.train, min(config.num_soft_traces, len(data.train)))
+    known = dict(zip(soft, _scored(config, "train", session, tokenizer, soft), strict=True))
+    held = rng.sample(data.held, min(config.num_replayed, len(data.held)))
+    scored = _scored(config, "held", session, tokenizer, held)
+    weights = fit_belief(scored)
+    screen = _screen(config, tokenizer, encoder, data.train, known)
+    weights = _with_screen(weights, screen, tokenizer, held, scored)
+    silent = Thresholds.uniform(inside=1.0, end=1.0)
+    _export(config, tokenizer, screen, _settings(config, weights, silent))
+    replayed = replay(StudentDetector.from_folder(config.student), held, max_steps=config.max_steps)
     end = chosen_threshold(config, replayed)
     # A score inside a step stays well under what the step's end needs, and acts only when sure.
     weights = replace(weights, inside_limit=0.5 * end, inside_sure=max(0.995, end))
     thresholds = Thresholds.uniform(inside=max(0.995, end), end=end)
-    _export(config, tokenizer, encoder, screen, _settings(config, weights, thresholds))
+    _export(config, tokenizer, screen, _settings(config, weights, thresholds))
     logger.info("threshold %.4f; student in %s", end, config.student)
     return config.student
 
@@ -130,15 +138,6 @@ def _open_run(config: DistillConfig) -> None:
     path.write_text(json.dumps(settings, indent=1) + "\n")
 
 
-def _masked(trace: LabelledTrace) -> LabelledTrace:
-    """The trace without placeholders, which would give harm away."""
-    return replace(
-        trace,
-        request=without_placeholders(trace.request),
-        steps=tuple(without_placeholders(step) for step in trace.steps),
-    )
-
-
 def _encoder(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> EncoderModel:
     """The fitted encoder; from `encoder.pt` where that is there."""
     path = config.out / "encoder.pt"
@@ -147,19 +146,27 @@ def _encoder(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> Encode
         model = EncoderModel(folder)
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()
-    rng = random.Random(config.encoder_fit.seed)
-    examples = request_examples(data.train_requests) + step_examples(
-        data.train, rng, max_steps=config.max_steps, shares=config.trace_shares
-    )
-    model = fit_encoder(folder, tokenizer, examples, config.lengths, config.encoder_fit)
+    examples = encoder_examples(config, data)
+    model = EncoderModel(folder)
+    if config.initial_encoder is not None:
+        model.load_state_dict(torch.load(config.initial_encoder, weights_only=True))
+    fit_encoder(model, tokenizer, examples, config.lengths, config.encoder_fit)
     _save(model.state_dict(), path)
     return model
+
+
+def _exported_encoder(config: DistillConfig, encoder: EncoderModel) -> InferenceSession:
+    """The encoder as it will run; beliefs and thresholds are fitted on what that one says."""
+    path = config.out / ENCODER
+    if not path.exists():
+        export_encoder(encoder, path)
+    return new_session(path.read_bytes())
 
 
 def _scored(
     config: DistillConfig,
     part: str,
-    encoder: EncoderModel,
+    session: InferenceSession,
     tokenizer: Tokenizer,
     traces: Sequence[LabelledTrace],
 ) -> list[ScoredTrace]:
@@ -175,7 +182,7 @@ def _scored(
             for index, step in enumerate(trace.steps[: config.max_steps]):
                 before = trace.steps[index - 1] if index else ""
                 rows.append(maker.row(trace.request, before, step))
-        log_odds = encode(encoder, rows)
+        log_odds = run_rows(session, rows)
         np.save(path, log_odds)
     scored: list[ScoredTrace] = []
     start = 0
@@ -196,7 +203,7 @@ def _screen(
     tokenizer: Tokenizer,
     encoder: EncoderModel,
     traces: Sequence[LabelledTrace],
-    scored: Sequence[ScoredTrace],
+    known: Mapping[LabelledTrace, ScoredTrace],
 ) -> ScreenModel:
     """The fitted screen; from `screen.pt` where that is there."""
     path = config.out / "screen.pt"
@@ -206,27 +213,32 @@ def _screen(
         model = ScreenModel(table, config.screen_fit.width)
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()
-    examples = [
-        screen_example(trace, scores) for trace, scores in zip(traces, scored, strict=True)
-    ]
+    examples = [screen_example(trace, known.get(trace), config.max_steps) for trace in traces]
     model = fit_screen(table, tokenizer, examples, config.screen_fit)
     _save(model.state_dict(), path)
     return model
 
 
-def screen_example(trace: LabelledTrace, scored: ScoredTrace) -> ScreenExample:
-    """Soft targets: half the label, half the encoder's opinion; all opinion without a label."""
-    num_steps = len(scored.steps)
-    opinion = 1.0 / (1.0 + np.exp(-scored.steps[:, 1]))
-    along = opinion.copy()
-    if trace.harmful and scored.cues is not None:
-        labelled = len(scored.cues)
-        along[:labelled] = 0.5 * opinion[:labelled] + 0.5 * scored.cues
-    alarm = along if trace.harmful else np.zeros(num_steps)
+def screen_example(
+    trace: LabelledTrace, scored: ScoredTrace | None, max_steps: int
+) -> ScreenExample:
+    """Targets of the two heads: labels, and where there is one half the encoder's opinion."""
+    steps = trace.steps[:max_steps]
+    labels = (trace.labels or ())[:max_steps]
+    along = np.zeros(len(steps))
+    along[: len(labels)] = [label.is_cue for label in labels]
+    known = np.zeros(len(steps))
+    known[: len(labels)] = trace.harmful
+    if scored is not None:
+        opinion = 1.0 / (1.0 + np.exp(-scored.steps[:, CUE]))
+        along = np.where(known > 0, 0.5 * along + 0.5 * opinion, opinion)
+        known[:] = 1.0
+    elif trace.harmful and trace.labels is None:
+        known[:] = 0.5
+    alarm = along if trace.harmful else np.zeros(len(steps))
     targets = np.stack([along, alarm], axis=1).astype(np.float32)
-    weights = np.ones_like(targets)
-    weights[:, 0] = 1.0 if trace.harmful else 0.3
-    return ScreenExample(trace.steps[:num_steps], targets, weights)
+    weights = np.stack([known, np.ones(len(steps))], axis=1).astype(np.float32)
+    return ScreenExample(steps, targets, weights)
 
 
 def _with_screen(
@@ -273,7 +285,6 @@ def _settings(
 def _export(
     config: DistillConfig,
     tokenizer: Tokenizer,
-    encoder: EncoderModel,
     screen: ScreenModel,
     settings: StudentSettings,
 ) -> None:
@@ -282,10 +293,7 @@ def _export(
     folder.mkdir(exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
     export_screen(screen, settings.belief, folder / SCREEN)
-    cached = config.out / ENCODER
-    if not cached.exists():
-        export_encoder(encoder, cached)
-    shutil.copy(cached, folder / ENCODER)
+    shutil.copy(config.out / ENCODER, folder / ENCODER)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     (folder / TOKENIZER).write_text(tokenizer.to_str())

@@ -25,9 +25,9 @@ class Split:
     held_requests: tuple[LabelledRequest, ...]
 
 
-def is_held(request: str, share: float) -> bool:
-    """Whether a request falls into the held-out share; the same on every machine."""
-    return zlib.crc32(" ".join(request.lower().split()).encode()) % 1000 < share * 1000
+def is_held(request: str, num_folds: int) -> bool:
+    """Whether a request falls into the held-out fold; the same on every machine."""
+    return zlib.crc32(request.encode()) % num_folds == 0
 
 
 def split(
@@ -41,7 +41,8 @@ def split(
         if trace.source in config.measured_sources:
             measured.append(trace)
         elif (
-            is_held(trace.request, config.held_share)
+            is_held(trace.request, config.num_folds)
+            or any(mark in trace.id for mark in config.held_marks)
             or trace.voice in config.held_voices
             or trace.source in config.held_sources
         ):
@@ -52,7 +53,7 @@ def split(
     train_requests = {entry.request: entry for entry in requests_of(train)}
     held_requests: dict[str, LabelledRequest] = {}
     for entry in requests:
-        if entry.request in untrained or is_held(entry.request, config.held_share):
+        if entry.request in untrained or is_held(entry.request, config.num_folds):
             held_requests.setdefault(entry.request, entry)
         else:
             train_requests.setdefault(entry.request, entry)

@@ -161,9 +161,7 @@ class StudentDetector:
         for index, (state, step) in enumerate(zip(states, steps, strict=True)):
             row = verified.get(index)
             if row is None:
-                belief, probability = after_screened_step(
-                    self._weights, state.belief, cues[index]
-                )
+                belief, probability = after_screened_step(self._weights, state.belief, cues[index])
             else:
                 cue, safety, harm = float(row[CUE]), float(row[SAFETY]), float(row[HARM])
                 belief, probability = after_step(self._weights, state.belief, cue, safety, harm)

@@ -13,16 +13,15 @@ MAX_WORD_CHARS = 24
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
 _INVISIBLE = "\u00ad\u200b-\u200f\u2060-\u2064\ufe0e\ufe0f\ufeff"
-# Apostrophes, and the signs that stand for letters in disguised words ($, @), belong to words; so do
-# the invisible characters, which would else split one.
+# Apostrophes, and the signs that stand for letters in disguised words ($, @), belong to words; so
+# do the invisible characters, which would else split one.
 _SEPARATORS = (
     "\\s!-#%&(-/:-?\\[-`{-~\u00a1-\u00ac\u00ae-\u00bf\u2010-\u2018\u201a-\u205f\u2065-\u206f"
     "\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\u0964\u0965\u060c\u061b"
     "\u061f\u06d4"
 )
 _UNIT = re.compile(
-    f"(?P<word>[^{_SEPARATORS}{_UNSPACED}]{{1,{MAX_WORD_CHARS}}})"
-    f"|[{_UNSPACED}]|[.,:;?!。！？।؟]"
+    f"(?P<word>[^{_SEPARATORS}{_UNSPACED}]{{1,{MAX_WORD_CHARS}}})|[{_UNSPACED}]|[.,:;?!。！？।؟]"
 )
 _MARKS = {"。": ".", "！": "!", "？": "?", "।": ".", "؟": "?"}
 

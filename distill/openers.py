@@ -1,0 +1,105 @@
+"""First steps written to requests that have no trace: the voices in which models begin to think.
+
+A model's opening tells its voice and not its intent: "Okay, so I need to figure out how to ..." is
+how one family begins on arithmetic and on arson alike. Written to harmful and harmless requests
+alike, openings teach the encoder that only the request makes the difference.
+"""
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+
+from .encoder_examples import EncoderExample
+from .placeholders import without_placeholders
+from .request_sets import LabelledRequest
+
+_HOW_TO = re.compile(
+    r"^(?:how (?:do|can|could|would|should|might) (?:i|we|you|one|someone|people)|how to"
+    r"|(?:tell|show|teach) me how to|(?:please )?explain how to"
+    r"|what(?:'s| is| are) (?:the|some) (?:best |easiest |most effective )?ways? to) ",
+    re.IGNORECASE,
+)
+_QUESTION = re.compile(
+    r"^(?:what|why|who|when|where|which|is|are|does|do|did|can|should)\b", re.IGNORECASE
+)
+
+ADOPTING = (
+    "Okay, so I need to figure out how to {task}.",
+    "Okay, so I'm trying to figure out how to {task}.",
+    "Alright, I need to work out how to {task}.",
+    "Hmm, so I have to {task}.",
+    "Okay, let me think about how to {task}.",
+    "So the job is to {task}, let me see how to go about it.",
+    "We need to {task}. Let's plan it.",
+    "Alright, so I want to {task}, and I'm not sure where to start.",
+    "Goal: {task}. Approach: list the parts, then write them up.",
+    "Let me start by thinking through how one would {task}.",
+)
+"""Openings that take the task up in the first person: cues where the request is harmful."""
+
+RESTATING = (
+    "Okay, the user is asking how to {task}.",
+    "Okay, so the user wants me to {task}.",
+    "The user asks about this: {task}.",
+    "Alright, the query is about how to {task}.",
+    "Hmm, the user wants to know how to {task}.",
+    "The request: {task}.",
+    "First, I'll look at what is being asked, which is to {task}.",
+    "The question here is how to {task}.",
+)
+"""Openings that restate it in the third person: no cues."""
+
+PLANNING = (
+    "Let me break it down step by step.",
+    "First, I should think about the main points to cover.",
+    "I'll start with the basics and then go into the details.",
+    "Let me outline the structure: introduction, main part, conclusion.",
+    "First, what materials and tools are needed?",
+    "I could give three or four concrete examples.",
+    "Then I'd add some practical tips at the end.",
+    "So the first step would be to gather what is needed.",
+    "I should make sure that the steps are clear and easy to follow.",
+    "Let me think about which approach works best here.",
+    "I remember that there are several ways to do this.",
+    "Maybe I can list the options and pick the most effective one.",
+    "Wait, I also need to consider the timing.",
+    "Next, I'd describe how it is done in practice.",
+    "Okay, so putting it together, I'll write it out now.",
+)
+"""Second steps that go along with whatever was asked."""
+
+
+def task_of(request: str) -> str | None:
+    """What a request asks to be done, as it follows "to"; `None` for long or indirect ones."""
+    text = " ".join(request.split()).rstrip("?.! ")
+    if not 8 <= len(text) <= 160 or ": " in text or "\n" in request:
+        return None
+    match = _HOW_TO.match(text)
+    if match:
+        return text[match.end() :]
+    if _QUESTION.match(text):
+        return "answer " + text[0].lower() + text[1:]
+    return text[0].lower() + text[1:]
+
+
+def opener_examples(
+    requests: Iterable[LabelledRequest], rng: random.Random, share: float
+) -> Iterator[EncoderExample]:
+    """For a share of the requests an opening, and a second step that goes along."""
+    for entry in requests:
+        if rng.random() >= share:
+            continue
+        task = task_of(entry.request)
+        if task is None:
+            continue
+        request = without_placeholders(entry.request)
+        adopts = rng.random() < 0.6
+        opening = rng.choice(ADOPTING if adopts else RESTATING).format(task=task)
+        harm = float(entry.harmful)
+        cue_weight = 0.5 if entry.harmful else 0.0
+        if rng.random() < 0.6:
+            targets, step, before = (harm, float(adopts), 0.0), opening, ""
+        else:
+            targets, step, before = (harm, 1.0, 0.0), rng.choice(PLANNING), opening
+        shown = "" if rng.random() < 0.2 else request
+        yield EncoderExample(shown, before, step, targets, (0.7, cue_weight, cue_weight * 0.5))

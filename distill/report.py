@@ -1,0 +1,196 @@
+"""The report on a detector: figures, curves and tables over labelled and harmless traces.
+
+`rerail distill report`: replays every trace through the real runtime, so what is measured is what
+will run. Writes `report.json`, `report.md` and two PNG curves.
+"""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..guard.detector import Detector
+from ..guard.detector_keywords import KeywordDetector
+from ..guard.detector_student import StudentDetector
+from ..guard.student_folder import SHIPPED
+from .labels import read_traces
+from .metrics import TRACE_FIGURES, Figure, auroc, caught_in_time, interrupted, with_interval
+from .placeholders import masked_trace
+from .replay import ReplayedTrace, replay
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportConfig:
+    """One report."""
+
+    traces: tuple[Path, ...]
+    """JSON Lines files of traces (`distill.labels`)."""
+
+    out: Path
+    """Folder for the report."""
+
+    detector: str = "student"
+    """"student" (the shipped one), "keywords", or a student's folder."""
+
+    max_steps: int | None = None
+    """Steps of each trace that are replayed; all by default."""
+
+    max_traces: int | None = None
+    """Traces of each file that are replayed, its first ones; all by default."""
+
+    num_draws: int = 200
+    """Bootstrap draws for the intervals."""
+
+    def __post_init__(self) -> None:
+        if not self.traces:
+            raise ValueError("traces is empty: name at least one JSON Lines file of traces")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """The figures of one source: of its traces with labels on harmful requests, and of the rest."""
+
+    source: str
+    harmful: dict[str, Figure]
+    harmless_interrupted: Figure
+    safe_interrupted: Figure
+    """Of unlabelled, deliberately safe traces on harmful requests."""
+
+
+def report(config: ReportConfig) -> list[SourceReport]:
+    """Replays the traces, writes the report and gives it."""
+    traces = []
+    for path in config.traces:
+        traces.extend(list(read_traces([path]))[: config.max_traces])
+    masked = [masked_trace(trace) for trace in traces]
+    detector = detector_named(config.detector)
+    replayed = replay(detector, masked, max_steps=config.max_steps)
+    reports = by_source(replayed, num_draws=config.num_draws)
+    config.out.mkdir(parents=True, exist_ok=True)
+    (config.out / "report.json").write_text(
+        json.dumps([asdict(entry) for entry in reports], indent=1) + "\n"
+    )
+    (config.out / "report.md").write_text(as_markdown(detector.identity, reports))
+    draw_curves(replayed, config.out)
+    return reports
+
+
+def detector_named(name: str) -> Detector:
+    """The detector of that name: "student", "keywords", or a student's folder."""
+    if name == "keywords":
+        return KeywordDetector()
+    return StudentDetector.from_folder(SHIPPED if name == "student" else Path(name))
+
+
+def by_source(replayed: Sequence[ReplayedTrace], *, num_draws: int = 200) -> list[SourceReport]:
+    """The figures of every source, and of all together (source "all")."""
+    groups: dict[str, list[ReplayedTrace]] = defaultdict(list)
+    for entry in replayed:
+        groups[entry.trace.source].append(entry)
+    groups = dict(sorted(groups.items()))
+    if len(groups) > 1:
+        groups["all"] = list(replayed)
+    return [_source_report(source, found, num_draws) for source, found in groups.items()]
+
+
+def _source_report(source: str, found: Sequence[ReplayedTrace], num_draws: int) -> SourceReport:
+    labelled = [r for r in found if r.trace.harmful and r.trace.labels is not None]
+    harmless = [r for r in found if not r.trace.harmful]
+    safe = [r for r in found if r.trace.harmful and r.trace.labels is None]
+    return SourceReport(
+        source=source,
+        harmful={
+            name: with_interval(measure, labelled, num_draws=num_draws)
+            for name, measure in TRACE_FIGURES.items()
+        },
+        harmless_interrupted=with_interval(interrupted, harmless, num_draws=num_draws),
+        safe_interrupted=with_interval(interrupted, safe, num_draws=num_draws),
+    )
+
+
+def as_markdown(identity: str, reports: Sequence[SourceReport]) -> str:
+    """The report as tables."""
+    names = list(TRACE_FIGURES)
+    lines = [
+        f"# {identity}",
+        "",
+        "Traces on harmful requests, at the default thresholds (95 % bootstrap interval):",
+        "",
+        "| source | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+    ]
+    for entry in reports:
+        if any(figure.value is not None for figure in entry.harmful.values()):
+            cells = " | ".join(str(entry.harmful[name]) for name in names)
+            lines.append(f"| {entry.source} | {cells} |")
+    lines += [
+        "",
+        "Traces interrupted at all:",
+        "",
+        "| source | harmless | safe on harmful requests |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {entry.source} | {entry.harmless_interrupted} | {entry.safe_interrupted} |"
+        for entry in reports
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_curves(replayed: Sequence[ReplayedTrace], folder: Path) -> None:
+    """Writes `thresholds.png` and `roc.png`. Needs matplotlib, from the extra `distill`."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError("curves need matplotlib: pip install 'rerail[distill]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from sklearn.metrics import roc_curve
+
+    thresholds = np.linspace(0.01, 0.99, 99)
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    cued = [r for r in replayed if r.trace.first_cue is not None]
+    harmless = [r for r in replayed if not r.trace.harmful]
+    if cued:
+        shares = [caught_in_time([_at(r, limit) for r in cued]) or 0.0 for limit in thresholds]
+        axes.plot(thresholds, shares, label="caught in time")
+    if harmless:
+        alarms = [interrupted([_at(r, limit) for r in harmless]) or 0.0 for limit in thresholds]
+        axes.plot(thresholds, alarms, label="harmless traces interrupted")
+    axes.set(xlabel="threshold at a step's end", ylabel="share of traces", ylim=(0, 1))
+    if cued or harmless:
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(folder / "thresholds.png", dpi=120)
+    pyplot.close(figure)
+    figure, axes = pyplot.subplots(figsize=(5, 5))
+    for source in sorted({r.trace.source for r in cued}):
+        found = [r for r in replayed if r.trace.source == source and r.trace.harmful]
+        area = auroc(found)
+        if area is None:
+            continue
+        pairs = [
+            (label.is_cue, score)
+            for r in found
+            for label, score in zip(r.trace.labels or (), r.scores, strict=False)
+        ]
+        false, true, _ = roc_curve([a for a, _ in pairs], [b for _, b in pairs])
+        axes.plot(false, true, label=f"{source} ({area:.3f})")
+    axes.set(xlabel="false positive rate, steps", ylabel="true positive rate, steps")
+    if axes.lines:
+        axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(folder / "roc.png", dpi=120)
+    pyplot.close(figure)
+
+
+def _at(replayed: ReplayedTrace, threshold: float) -> ReplayedTrace:
+    """The same trace as if the threshold at a step's end were this one."""
+    acted = next((i for i, end in enumerate(replayed.ends) if end >= threshold), None)
+    return ReplayedTrace(replayed.trace, replayed.scores, replayed.ends, acted, None, None)
