@@ -1,24 +1,33 @@
-"""Reasoning text for the benchmarks: traces of the sandbox world, cut into token-like pieces."""
+"""Reasoning text for the benchmarks: harmless traces of the corpus, cut into token-like pieces.
 
+Harmless, because that is what a guard reads nearly all the time; `distill/corpus` is in the
+repository and not in the package.
+"""
+
+import json
 import re
+from pathlib import Path
 
 from rerail.guard import Token
-from rerail.train.sandbox.world import generate_traces
 
+CORPUS = Path(__file__).parents[2] / "distill" / "corpus"
+NUM_STREAMS = 64
 _PIECE = re.compile(r"\s?\w{1,6}|\s|[^\w\s]")
 
 
-def _joined() -> list[tuple[str, str]]:
-    """64 requests with 500 tokens of reasoning each: several traces of one kind in a row."""
-    traces = list(generate_traces("test", 640, seed=5))
-    rows = []
-    for start in range(0, 640, 10):
-        group = traces[start : start + 10]
-        rows.append((group[0].prompt.request, "\n\n".join(trace.think for trace in group)))
-    return rows
+def _harmless() -> list[tuple[str, str]]:
+    """64 requests, each with the reasoning of several harmless traces in English in a row."""
+    rows = [
+        json.loads(line)
+        for path in sorted(CORPUS.glob("traces_*.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    plain = [row for row in rows if not row["harmful"] and row["language"] == "en"]
+    groups = [plain[start::NUM_STREAMS] for start in range(NUM_STREAMS)]
+    return [(group[0]["request"], "\n\n".join(row["think"] for row in group)) for group in groups]
 
 
-TRACES = _joined()
+TRACES = _harmless()
 
 
 def tokens_of(text: str) -> list[Token]:
