@@ -4,9 +4,11 @@ Every flag comes from a function's parameter or a dataclass' field, and its help
 docstring beside that field; the YAML file of `--config` has the same names (cli_config.py).
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -87,6 +89,7 @@ def new_app(tokens: Sequence[str] = ()) -> App:
 
 def _launcher(app: App) -> None:
     """Adds what every command takes."""
+    app.meta.suppress_keyboard_interrupt = False  # main says what an interrupt left behind
 
     @app.meta.default
     def launch(
@@ -154,7 +157,12 @@ def _plain(error: CycloptsError) -> str:
 
 
 def _set_up_streams() -> None:
-    """A terminal that cannot show a character gets a question mark instead of an exception."""
+    """A terminal that cannot show a character gets a question mark instead of an exception; what
+    parts of rerail log, such as a trace that could not be stored, is said as errors are."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("rerail: %(message)s"))
+    logger = logging.getLogger("rerail")
+    logger.handlers, logger.propagate = [handler], False

@@ -36,6 +36,11 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """Such as "1 pair", "2 pairs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def exit_code(error: BaseException) -> int:
     """The exit code for what a command raised."""
     if isinstance(error, UsageError):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..guard.store_query import PairFilter
-from .cli_errors import UsageError, say
+from .cli_errors import UsageError, counted, say
 from .options import ModelChoice, Moment, Sampling, StorePlace, check_output
 
 
@@ -68,7 +68,7 @@ def export(
             until=until,
         )
         exported = export_pairs(store.pairs(wanted), out, chosen)
-    say(f"{exported.pairs} pairs written to {out}")
+    say(f"{counted(exported.pairs, 'pair')} written to {out}")
     if exported.incomplete:
         say(
             f"{exported.incomplete} of them end where the guard cut in; "
@@ -125,7 +125,7 @@ def complete(
             result = complete_pairs(
                 store, continue_, wanted, batch_size=batch_size, progress=lambda _: advance()
             )
-    say(f"{result.done} pairs completed")
+    say(f"{counted(result.done, 'pair')} completed")
 
 
 def purge(
@@ -166,6 +166,6 @@ def purge(
         purged = store.purge(
             before=before, ids=trace or None, everything=everything, keep_pairs=keep_pairs
         )
-    say(f"{purged.traces} traces and {purged.pairs} pairs deleted")
+    say(f"{counted(purged.traces, 'trace')} and {counted(purged.pairs, 'pair')} deleted")
     if not purged.wiped:
         say("another process is reading the store: the bytes go when the last one closes it")

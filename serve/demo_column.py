@@ -87,6 +87,8 @@ class DemoColumn:
         if channel is None:  # control markup
             return
         if channel is not self._channel:
+            if not text.strip():  # line breaks between the parts
+                return
             self._channel = channel
             self._on_new_line()
             self.text.append(f"\n{channel.value.replace('_', ' ')}\n", "underline")

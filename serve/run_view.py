@@ -71,7 +71,9 @@ class RunView:
             self._trigger_left = max(0, self._trigger_left - len(text))
             return
         if channel is not self._channel:
-            text = text.lstrip("\n")
+            blanks = len(text) - len(text.lstrip())
+            self._trigger_left = max(0, self._trigger_left - blanks)
+            text = text[blanks:]
             if not text:
                 return
             if self._channel is not None:

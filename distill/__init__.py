@@ -1,0 +1,1 @@
+"""Distillation: from labelled steps to the streaming student that the guard runs."""

@@ -1,0 +1,11 @@
+"""What the tests of the command line share."""
+
+from pathlib import Path
+
+import pytest
+from command_line import CommandLine
+
+
+@pytest.fixture
+def rerail(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)

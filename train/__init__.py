@@ -1,0 +1,1 @@
+"""Training: the sandbox world and its model, rollouts, preference training, rounds."""
