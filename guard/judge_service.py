@@ -7,9 +7,13 @@ detector). A session is only touched by its stream or by the call it waits for, 
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from .detector import Detector
+from .guard import Guard
 from .judge import judge
+from .prompt import Prompt
+from .reasoning_format import ReasoningFormat
 from .session import Session
 
 
@@ -30,6 +34,26 @@ class JudgeService:
     def queue_depth(self) -> int:
         """Sessions that wait for a call."""
         return len(self._waiting)
+
+    async def open(
+        self,
+        guard: Guard,
+        prompt: Prompt,
+        reasoning_format: ReasoningFormat,
+        *,
+        stream_index: int = 0,
+    ) -> Session:
+        """`guard.open` on the detector's thread: it reads the conversation, which takes a while,
+        and a detector is never asked by two threads at once."""
+        opening = partial(guard.open, prompt, reasoning_format, stream_index=stream_index)
+        opened = asyncio.get_running_loop().run_in_executor(self._thread, opening)
+        try:
+            return await asyncio.shield(opened)
+        except asyncio.CancelledError:
+            session = await opened
+            session.cancel()
+            guard.finished(session)
+            raise
 
     async def judge(self, session: Session) -> None:
         """Reads on in `session` until it is idle, has a directive or has finished.

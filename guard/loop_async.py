@@ -36,7 +36,8 @@ async def guarded_async(
     Closing the iterator, or cancelling the task, ends the generation in the engine; what there is
     by then is recorded as cancelled. An engine that fails is recorded as an error, and raises.
     """
-    session = guard.open(prompt, backend.reasoning_format, stream_index=stream_index)
+    reasoning_format = backend.reasoning_format
+    session = await service.open(guard, prompt, reasoning_format, stream_index=stream_index)
     ending = FinishReason.CANCELLED
     try:
         while session.trace is None:
