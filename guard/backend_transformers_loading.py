@@ -41,6 +41,9 @@ def load(name_or_path: str | Path, **options: Any) -> tuple[Any, Any]:
         )
     except (OSError, ValueError) as error:
         raise ValueError(_not_loaded(name, folder, "tokenizer", error)) from error
+    # Where there are no files, transformers makes a tokenizer of special tokens only.
+    if len(tokenizer.get_vocab()) <= len(tokenizer.added_tokens_decoder):
+        raise ValueError(f"there is no tokenizer in {name}: save it beside the model")
     return model.eval(), tokenizer
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers.generation import GenerateDecoderOnlyOutput
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from .backend_transformers_request import Request
 from .backend_transformers_rows import Row
@@ -65,7 +65,8 @@ class Collector:
             name: self._stacked(per_row, longest) for name, per_row in self._steps.items()
         }
         cache = self._cache if len(rows) == 1 else None
-        return GenerateDecoderOnlyOutput(sequences=sequences, past_key_values=cache, **steps)
+        record: Any = GenerateDecoderOnlyOutput  # its annotations are narrower than what it takes
+        return record(sequences=sequences, past_key_values=cache, **steps)
 
     @staticmethod
     def _stacked(per_row: list[list[torch.Tensor]], longest: int) -> tuple[torch.Tensor, ...]:

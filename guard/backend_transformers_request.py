@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, GenerationMixin, StoppingCriteria, StoppingCriteriaList
-from transformers.generation import MaxLengthCriteria, MaxTimeCriteria, StopStringCriteria
+from transformers import GenerationConfig, GenerationMixin
+from transformers.generation import stopping_criteria
+from transformers.generation.stopping_criteria import (
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    StopStringCriteria,
+)
 
-_SIGNATURE = inspect.signature(GenerationMixin.generate)
+_SIGNATURE = inspect.signature(vars(GenerationMixin)["generate"])
 
 _MODES = {
     "contrastive_search": "contrastive search (penalty_alpha)",
@@ -69,14 +74,14 @@ class Request:
     min_new_tokens: int
     eos_ids: frozenset[int]
     pad_id: int
-    passed: tuple[StoppingCriteria, ...]
+    passed: tuple[Any, ...]
     """Criteria of transformers' own types among the caller's: `generate` has them replace its."""
 
-    watched: tuple[StoppingCriteria, ...]
+    watched: tuple[Any, ...]
     """Criteria that run inside `generate` and are asked once more by the guard, which has to know
     which row ended."""
 
-    custom: tuple[StoppingCriteria, ...]
+    custom: tuple[Any, ...]
     """The caller's criteria, asked by the guard only."""
 
     streamer: Any | None
@@ -245,7 +250,7 @@ def _eos_ids(config: Any) -> frozenset[int]:
 
 def _is_own(criterion: Any) -> bool:
     """One of transformers' own: may replace a default, so it has to stay what it is."""
-    return type(criterion).__module__ == StoppingCriteriaList.__module__
+    return type(criterion).__module__ == stopping_criteria.__name__
 
 
 def _has(criteria: Sequence[Any], kind: type) -> bool:

@@ -10,7 +10,6 @@ from threading import Event as Flag
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria
 
 from .backend_transformers_request import Request
 from .detector import Detector
@@ -39,8 +38,11 @@ OnEvents = Callable[[Row, list[Event]], None]
 """Takes a row's events as they come."""
 
 
-class RowWatch(StoppingCriteria):
+class RowWatch:
     """One run's stopping criterion: feeds the sessions and has them judged, all rows at once."""
+
+    eos_token_id: Any
+    """Set only where one of the caller's criteria has it: `generate` then pads finished rows."""
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class RowWatch(StoppingCriteria):
         self._done: list[bool] | None = None
         for each in request.custom:
             if hasattr(each, "eos_token_id"):
-                self.eos_token_id = each.eos_token_id  # `generate` looks for it on its criteria
+                self.eos_token_id = each.eos_token_id
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """Reads the last column of `input_ids` [rows, length]; True for rows that are over."""

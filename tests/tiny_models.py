@@ -8,10 +8,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
-    Gemma2Config,
     Gemma3TextConfig,
     LlamaConfig,
     LogitsProcessor,
+    MambaConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3NextConfig,
@@ -52,6 +52,9 @@ def tiny_tokenizer() -> Any:
     return fast
 
 
+MAMBA_SIZES = ("vocab_size", "hidden_size", "eos_token_id", "pad_token_id", "bos_token_id")
+
+
 def _size() -> dict[str, Any]:
     tokenizer = tiny_tokenizer()
     return {
@@ -73,7 +76,6 @@ def _size() -> dict[str, Any]:
 CONFIGS: dict[str, Callable[[], Any]] = {
     "qwen3": lambda: Qwen3Config(**_size()),
     "llama": lambda: LlamaConfig(**_size()),
-    "gemma2": lambda: Gemma2Config(**_size(), sliding_window=12),
     "gemma3": lambda: Gemma3TextConfig(
         **_size(), sliding_window=12, layer_types=["sliding_attention", "full_attention"]
     ),
@@ -86,8 +88,12 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         linear_value_head_dim=8,
         num_experts=0,
     ),
+    "mamba": lambda: MambaConfig(
+        **{name: _size()[name] for name in MAMBA_SIZES}, state_size=4, num_hidden_layers=2
+    ),
 }
-"""Full attention; sliding windows; linear attention, whose cache cannot be cropped."""
+"""Full attention; sliding windows; linear attention and state spaces, whose caches cannot be
+cropped."""
 
 
 @cache
