@@ -105,7 +105,7 @@ def row_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Line]:
     elif row.kind is Kind.MARKUP:
         # Shown where it stands, so that it is plain to see where the reasoning ends.
         first = [("markup".rjust(_size(first) - 1) + " ", theme.quiet)]
-    lines += indented(wrapped(_tinted(row, theme), room), first, blank)
+    lines += indented(wrapped(tinted(row, theme), room), first, blank)
     return lines
 
 
@@ -203,7 +203,7 @@ def _marks(mark: str, theme: Theme) -> list[Run]:
     return [(" " * 10, _PLAIN), (f"{mark} ", theme.alarm if mark == "-" else theme.added)]
 
 
-def _tinted(row: Row, theme: Theme) -> list[Run]:
+def tinted(row: Row, theme: Theme) -> list[Run]:
     """A row's text, token by token by its score."""
     if not row.text:
         return [(f"({NOT_STORED}, {row.num_chars} characters)", theme.quiet)]
