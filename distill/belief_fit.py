@@ -109,16 +109,12 @@ def fit_belief(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    fitted = {name: float(value) for name, value in recursion.constrained().items()}
+    fitted = {name: float(value.detach()) for name, value in recursion.constrained().items()}
     return BeliefWeights(
         **fitted,
         harm_limit=harm_limit,
-        screen_scale=1.0,
-        screen_bias=0.0,
         inside_limit=1.0,
         inside_sure=1.0,
-        final_scale=1.0,
-        final_bias=0.0,
     )
 
 

@@ -100,8 +100,9 @@ class DistillConfig:
     verify_harm: float = 0.1
     """Every step is verified while the request's probability of being harmful is at least this."""
 
-    verify_screen: float = 0.6
-    """Steps of other requests are verified where the screen's alarm reaches this, 0..1."""
+    verify_alarm: float = 0.6
+    """Steps of other requests are verified where the screen's alarm reaches this, between 0 and
+    1."""
 
     max_steps: int = 24
     """Steps of a trace that are trained on."""
@@ -116,6 +117,8 @@ class DistillConfig:
         for name in ("harmless_limit", "touchy_limit", "safe_limit"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
+        if not 0.0 < self.verify_alarm < 1.0:
+            raise ValueError(f"verify_alarm is {self.verify_alarm}: give a number between 0 and 1")
         if self.num_folds < 2:
             raise ValueError(f"num_folds is {self.num_folds}: give at least 2")
         if self.max_steps < 1:

@@ -1,23 +1,22 @@
-"""Writes the fitted student as ONNX graphs, and checks them against torch.
+"""Writes the fitted student as ONNX graphs.
 
-The screen's graph carries the calibration in it, so that its probability needs no arithmetic in
-Python a token. The encoder is exported in fp32 and then quantised to int8 (weights; activations as
-they come), which halves its time and quarters its size.
+The screen's graph carries its calibration in its head. The encoder is exported in fp32 and then
+quantised to int8 (weights; activations as they come), which halves its time and quarters its size.
 """
 
+import copy
 import json
+import logging
 import tempfile
 import warnings
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
-from ..guard.belief import BeliefWeights
-from ..guard.screen import NUM_CONTEXT, PIECES_PER_WORD
+from ..guard.screen import PIECES_PER_WORD
 from ..guard.student_folder import FORMAT
 from .encoder_model import EncoderModel
 from .screen_model import ScreenModel
@@ -26,52 +25,38 @@ _OPSET = 17
 
 
 class ScreenStep(nn.Module):
-    """One unit of every stream: the recurrent cell written out, with the beliefs multiplied in."""
+    """The look-up of one word and one recurrent step, side by side in one graph."""
 
-    def __init__(self, model: ScreenModel, weights: BeliefWeights) -> None:
+    def __init__(self, model: ScreenModel, scale: float, bias: float) -> None:
         super().__init__()
         self.register_buffer("table", model.table.half())
-        cell = model.recurrent
-        self.register_buffer("input_weight", cell.weight_ih_l0.detach().T.contiguous())
-        self.register_buffer("hidden_weight", cell.weight_hh_l0.detach().T.contiguous())
-        self.register_buffer("input_bias", cell.bias_ih_l0.detach())
-        self.register_buffer("hidden_bias", cell.bias_hh_l0.detach())
-        self.heads = model.heads
-        self.width = model.width
-        self.weights = weights
+        self.recurrent = model.recurrent
+        self.heads = copy.deepcopy(model.heads)
+        with torch.no_grad():
+            self.heads.weight[0] *= scale
+            self.heads.bias[0] = self.heads.bias[0] * scale + bias
 
-    def forward(self, words: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Words `[n, PIECES_PER_WORD]`, state `[n, width + NUM_CONTEXT]`; see `guard.screen`."""
-        hidden, context = state[:, : self.width], state[:, self.width :]
+    def forward(self, words: Tensor, vector: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        """Pieces `[m, PIECES_PER_WORD]` to vectors; vectors and states `[n, ...]` to new states
+        and log-odds. See `guard.screen`."""
         count = (words > 0).float().sum(1, keepdim=True).clamp(min=1.0)
-        vector = self.table[words].float().sum(1) / count
-        read = vector @ self.input_weight + self.input_bias
-        kept = hidden @ self.hidden_weight + self.hidden_bias
-        width = self.width
-        gates = torch.sigmoid(read[:, : 2 * width] + kept[:, : 2 * width])
-        reset, update = gates[:, :width], gates[:, width:]
-        fresh = torch.tanh(read[:, 2 * width :] + reset * kept[:, 2 * width :])
-        hidden = fresh + update * (hidden - fresh)
-        log_odds = self.heads(hidden)
-        cue, alarm = log_odds[:, 0], log_odds[:, 1]
-        weights = self.weights
-        goes_along = torch.sigmoid(weights.screen_scale * cue + weights.screen_bias + context[:, 1])
-        product = (context[:, 0] * goes_along).clamp(1e-7, 1 - 1e-7)
-        probability = torch.sigmoid(
-            weights.final_scale * (torch.log(product) - torch.log1p(-product)) + weights.final_bias
-        )
-        capped = probability.clamp(max=weights.inside_limit)
-        probability = torch.where(probability >= weights.inside_sure, probability, capped)
-        return torch.cat([hidden, context], dim=1), probability, cue, torch.sigmoid(alarm)
+        word_vector = self.table[words].float().sum(1) / count
+        _, hidden = self.recurrent(vector[:, None], state[None])
+        return word_vector, hidden[0], self.heads(hidden[0])
 
 
-def export_screen(model: ScreenModel, weights: BeliefWeights, path: Path) -> None:
-    """Writes the screen's graph."""
-    step = ScreenStep(model, weights).eval()
+def export_screen(model: ScreenModel, path: Path, *, scale: float, bias: float) -> None:
+    """Writes the screen's graph, its first head's log-odds calibrated by scale and bias."""
+    step = ScreenStep(model, scale, bias).eval()
     words = torch.ones(2, PIECES_PER_WORD, dtype=torch.long)
-    state = torch.zeros(2, model.width + NUM_CONTEXT)
-    outputs = ["new_state", "probability", "cue", "alarm"]
-    _export(step, (words, state), path, ["words", "state"], outputs, batch_only=True)
+    vector = torch.zeros(3, model.table.shape[1])
+    state = torch.zeros(3, model.width)
+    axes = {
+        "words": {0: "words"}, "word_vector": {0: "words"}, "vector": {0: "streams"},
+        "state": {0: "streams"}, "new_state": {0: "streams"}, "log_odds": {0: "streams"},
+    }  # fmt: skip
+    outputs = ["word_vector", "new_state", "log_odds"]
+    _export(step, (words, vector, state), path, ["words", "vector", "state"], outputs, axes)
     _finish(path, {"kind": "screen"})
 
 
@@ -84,13 +69,21 @@ def export_encoder(model: EncoderModel, path: Path, *, int8: bool = True) -> Non
         full = Path(folder) / "encoder.onnx"
         target = full if int8 else path
         segments = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 0]])
-        _export(model.eval(), (ids, mask, segments), target, names, ["log_odds"])
+        axes = {name: {0: "rows", 1: "length"} for name in names} | {"log_odds": {0: "rows"}}
+        _export(model.eval(), (ids, mask, segments), target, names, ["log_odds"], axes)
         if int8:
+            # onnxruntime tells, for every tensor, that dynamic scales are not known in advance.
+            logging.getLogger().addFilter(_no_scales)
             quantize_dynamic(
                 str(full), str(path), weight_type=QuantType.QInt8, per_channel=True,
                 reduce_range=True,
             )  # fmt: skip
+            logging.getLogger().removeFilter(_no_scales)
     _finish(path, {"kind": "encoder", "int8": int8})
+
+
+def _no_scales(record: logging.LogRecord) -> bool:
+    return "Quantization parameters" not in record.getMessage()
 
 
 def _export(
@@ -99,11 +92,8 @@ def _export(
     path: Path,
     inputs: list[str],
     outputs: list[str],
-    *,
-    batch_only: bool = False,
+    dynamic: dict[str, dict[int, str]],
 ) -> None:
-    axes = {0: "streams"} if batch_only else {0: "rows", 1: "length"}
-    dynamic = dict.fromkeys(inputs, axes) | {name: {0: "streams"} for name in outputs}
     with warnings.catch_warnings():
         # The tracing exporter is marked as legacy; its graphs are the smaller and faster here.
         warnings.simplefilter("ignore")
@@ -119,8 +109,3 @@ def _finish(path: Path, facts: dict[str, object]) -> None:
     onnx.helper.set_model_props(graph, {"rerail": json.dumps({"format": FORMAT, **facts})})
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
-
-
-def largest_difference(left: np.ndarray, right: np.ndarray) -> float:
-    """The largest absolute difference, the measure of parity."""
-    return float(np.abs(left - right).max()) if left.size else 0.0

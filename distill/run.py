@@ -6,6 +6,7 @@ that was broken off goes on where it stopped. A folder made with other settings 
 
 import json
 import logging
+import math
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from ..guard.inference import new_session
 from ..guard.step_encoder import CUE
 from ..guard.student_folder import (
     ENCODER,
+    MANIFEST,
     SCREEN,
     TOKENIZER,
     StudentFolder,
@@ -76,15 +78,17 @@ def distill(config: DistillConfig, teacher: Teacher | None = None) -> Path:
     scored = _scored(config, "held", session, tokenizer, held)
     weights = fit_belief(scored)
     screen = _screen(config, tokenizer, encoder, data.train, known)
-    weights = _with_screen(weights, screen, tokenizer, held, scored)
+    scale, bias = _screen_calibration(screen, tokenizer, held, scored)
+    config.student.mkdir(exist_ok=True)
+    export_screen(screen, config.student / SCREEN, scale=scale, bias=bias)
     silent = Thresholds.uniform(inside=1.0, end=1.0)
-    _export(config, tokenizer, screen, _settings(config, weights, silent))
+    _finish(config, tokenizer, _settings(config, weights, silent))
     replayed = replay(StudentDetector.from_folder(config.student), held, max_steps=config.max_steps)
     end = chosen_threshold(config, replayed)
     # A score inside a step stays well under what the step's end needs, and acts only when sure.
     weights = replace(weights, inside_limit=0.5 * end, inside_sure=max(0.995, end))
     thresholds = Thresholds.uniform(inside=max(0.995, end), end=end)
-    _export(config, tokenizer, screen, _settings(config, weights, thresholds))
+    _finish(config, tokenizer, _settings(config, weights, thresholds))
     logger.info("threshold %.4f; student in %s", end, config.student)
     return config.student
 
@@ -241,14 +245,13 @@ def screen_example(
     return ScreenExample(steps, targets, weights)
 
 
-def _with_screen(
-    weights: BeliefWeights,
+def _screen_calibration(
     screen: ScreenModel,
     tokenizer: Tokenizer,
     traces: Sequence[LabelledTrace],
     scored: Sequence[ScoredTrace],
-) -> BeliefWeights:
-    """The weights with the screen's log-odds mapped to where the labels put them."""
+) -> tuple[float, float]:
+    """Scale and bias that put the screen's log-odds where the labels have them."""
     reader = UnitReader(tokenizer)
     found: list[npt.NDArray[np.float32]] = []
     cues: list[npt.NDArray[np.float32]] = []
@@ -263,7 +266,7 @@ def _with_screen(
             cues.append(scores.cues)
     fitted = LogisticRegression(C=1e3).fit(np.concatenate(found)[:, None], np.concatenate(cues))
     scale, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return replace(weights, screen_scale=max(scale, 0.05), screen_bias=bias)
+    return max(scale, 0.05), bias
 
 
 def _settings(
@@ -274,7 +277,7 @@ def _settings(
         thresholds=thresholds,
         belief=weights,
         verify_harm=config.verify_harm,
-        verify_screen=config.verify_screen,
+        verify_alarm=math.log(config.verify_alarm / (1 - config.verify_alarm)),
         request_tokens=config.lengths.request,
         context_tokens=config.lengths.context,
         step_tokens=config.lengths.step,
@@ -282,17 +285,10 @@ def _settings(
     )
 
 
-def _export(
-    config: DistillConfig,
-    tokenizer: Tokenizer,
-    screen: ScreenModel,
-    settings: StudentSettings,
-) -> None:
-    """Writes the student's folder; the manifest last, so that a broken-off one is never loaded."""
+def _finish(config: DistillConfig, tokenizer: Tokenizer, settings: StudentSettings) -> None:
+    """Completes the student's folder; the manifest last, so that half a folder is never loaded."""
     folder = config.student
-    folder.mkdir(exist_ok=True)
-    (folder / "manifest.json").unlink(missing_ok=True)
-    export_screen(screen, settings.belief, folder / SCREEN)
+    (folder / MANIFEST).unlink(missing_ok=True)
     shutil.copy(config.out / ENCODER, folder / ENCODER)
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class ScreenFit:
     """Settings of one fit."""
 
-    width: int = 96
+    width: int = 64
     dimensions: int = 96
     num_epochs: int = 6
     learning_rate: float = 2e-3

@@ -42,19 +42,11 @@ class BeliefWeights:
     history_decay: float
     """What is kept of `going_along` from one step to the next, 0..1."""
 
-    screen_scale: float
-    screen_bias: float
-    """The screen's log-odds in place of the verifier's where that has not run."""
-
     inside_limit: float
     """Probability that a score inside a step, or of an unverified step, does not exceed ..."""
 
     inside_sure: float
     """... unless, inside a step, the screen's own reaches this."""
-
-    final_scale: float
-    final_bias: float
-    """Calibration of the product's log-odds."""
 
 
 class Belief(NamedTuple):
@@ -80,9 +72,7 @@ def sigmoid(value: float) -> float:
 
 def harm_probability(weights: BeliefWeights, belief: Belief) -> float:
     """Probability that what is asked for is harmful, all read so far considered."""
-    return sigmoid(
-        weights.harm_scale * belief.reading + weights.harm_bias + belief.evidence
-    )
+    return sigmoid(weights.harm_scale * belief.reading + weights.harm_bias + belief.evidence)
 
 
 def after_step(
@@ -103,28 +93,33 @@ def after_step(
         weights.history_decay * belief.going_along + (1.0 - weights.history_decay) * goes_along
     )
     belief = Belief(belief.reading, evidence, history)
-    return belief, calibrated(weights, harm_probability(weights, belief) * goes_along)
+    return belief, harm_probability(weights, belief) * goes_along
+
+
+def inside_step(weights: BeliefWeights, harm: float, history: float, log_odds: float) -> float:
+    """The probability of a step under way, of which only the screen knows.
+
+    `harm` and `history` are what `screen_context` gave before the step; `log_odds` the screen's.
+    """
+    probability = harm * sigmoid(log_odds + history)
+    if probability >= weights.inside_sure:
+        return probability
+    return min(probability, weights.inside_limit)
+
+
+def screen_context(weights: BeliefWeights, belief: Belief) -> tuple[float, float]:
+    """What is known before a step: the probability of harm, and the history's log-odds."""
+    return harm_probability(weights, belief), weights.cue_history * belief.going_along
 
 
 def after_screened_step(
-    weights: BeliefWeights, belief: Belief, cue: float
+    weights: BeliefWeights, belief: Belief, log_odds: float
 ) -> tuple[Belief, float]:
     """The same for a step that only the screen has read: capped, and no evidence of harm."""
-    goes_along = sigmoid(
-        weights.screen_scale * cue
-        + weights.screen_bias
-        + weights.cue_history * belief.going_along
-    )
+    goes_along = sigmoid(log_odds + weights.cue_history * belief.going_along)
     history = (
         weights.history_decay * belief.going_along + (1.0 - weights.history_decay) * goes_along
     )
     belief = Belief(belief.reading, weights.harm_decay * belief.evidence, history)
-    probability = calibrated(weights, harm_probability(weights, belief) * goes_along)
+    probability = harm_probability(weights, belief) * goes_along
     return belief, min(probability, weights.inside_limit)
-
-
-def calibrated(weights: BeliefWeights, probability: float) -> float:
-    """The product of both beliefs as a calibrated probability."""
-    probability = min(max(probability, 1e-7), 1.0 - 1e-7)
-    log_odds = math.log(probability / (1.0 - probability))
-    return sigmoid(weights.final_scale * log_odds + weights.final_bias)

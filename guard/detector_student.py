@@ -7,21 +7,15 @@ is held until its verdict anyway, and the verdict at its end is the encoder's.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from .belief import (
-    Belief,
-    after_screened_step,
-    after_step,
-    harm_probability,
-)
+from .belief import Belief, after_screened_step, after_step, inside_step, screen_context
 from .channels import Channel
 from .conversation import passages
 from .detector import Message, Probabilities, Thresholds
-from .screen import Screen
+from .screen import Floats, Screen
 from .step_encoder import CUE, HARM, SAFETY, StepEncoder
 from .student_folder import SHIPPED, StudentFolder
 from .word_units import MAX_WORD_CHARS, split_units
@@ -30,26 +24,35 @@ _MAX_CONTEXT_CHARS = 400
 """Of the step before, this many last characters are kept in the state."""
 
 
+class StepContext(NamedTuple):
+    """What a stream knows at the start of a step; the same until its end."""
+
+    request: list[int]
+    """Word pieces of the request, shared by all states of the stream."""
+
+    before: str
+    """The step before, its last characters."""
+
+    belief: Belief
+    harm: float
+    """Probability that the request is harmful."""
+
+    history: float
+    """Log-odds that the steps before lend to this one."""
+
+
 class StudentState:
     """One stream's state. Never changed once made, so that a rollback can go back to it.
 
     A slotted class and no frozen dataclass, since one is made for every token.
     """
 
-    __slots__ = ("before", "belief", "pending", "probability", "request", "vector")
+    __slots__ = ("context", "pending", "probability", "vector")
 
     def __init__(
-        self,
-        request: list[int],
-        belief: Belief,
-        before: str,
-        vector: npt.NDArray[np.float32],
-        pending: str,
-        probability: float,
+        self, context: StepContext, vector: Floats, pending: str, probability: float
     ) -> None:
-        self.request = request
-        self.belief = belief
-        self.before = before
+        self.context = context
         self.vector = vector
         self.pending = pending
         self.probability = probability
@@ -87,10 +90,9 @@ class StudentDetector:
         """Reads the conversation; a few milliseconds, once a generation."""
         texts = passages(messages)
         reading = float(self._encoder.read_requests(texts).max()) if texts else 0.0
-        belief = Belief(reading, evidence=0.0, going_along=0.0)
         request = self._encoder.pieces(texts[0], self._settings.request_tokens) if texts else []
-        vector = self._screen.new_state(*self._context(belief))
-        return StudentState(request, belief, "", vector, "", 0.0)
+        belief = Belief(reading, evidence=0.0, going_along=0.0)
+        return StudentState(self._context(request, "", belief), self._screen.blank, "", 0.0)
 
     def score(
         self,
@@ -101,8 +103,9 @@ class StudentDetector:
         """Reads a bit of text in every stream; the score is that of the last complete word."""
         screen = self._screen
         screen.make_room()
+        known_row = screen.row
         pendings: list[str] = []
-        queues: list[list[int]] = []
+        queues: list[list[int] | tuple[()]] = []
         for state, text in zip(states, texts, strict=True):
             pending = state.pending
             # What most tokens are, a blank and letters or only letters, without a regular
@@ -110,20 +113,22 @@ class StudentDetector:
             if text.isascii() and len(pending) + len(text) < MAX_WORD_CHARS:
                 if text.isalpha():
                     pendings.append(pending + text)
-                    queues.append([])
+                    queues.append(())
                     continue
                 if text[:1] == " " and text[1:].isalpha():
                     pendings.append(text[1:])
-                    queues.append([screen.row(pending)] if pending else [])
+                    queues.append([known_row(pending)] if pending else ())
                     continue
             units, pending = split_units(pending + text)
             pendings.append(pending)
-            queues.append([screen.row(unit) for unit in units])
+            queues.append([known_row(unit) for unit in units])
         vectors = [state.vector for state in states]
         probabilities = [state.probability for state in states]
-        self._drain(queues, vectors, probabilities)
+        for index, (along, _) in self._drain(queues, vectors).items():
+            context = states[index].context
+            probabilities[index] = inside_step(self._weights, context.harm, context.history, along)
         after = [
-            StudentState(state.request, state.belief, state.before, vector, pending, probability)
+            StudentState(state.context, vector, pending, probability)
             for state, vector, pending, probability in zip(
                 states, vectors, pendings, probabilities, strict=True
             )
@@ -136,69 +141,54 @@ class StudentDetector:
         """The steps are complete; verifies the suspicious ones with the encoder."""
         screen = self._screen
         screen.make_room()
-        end = [screen.END_OF_STEP]
-        queues = [[screen.row(state.pending), *end] if state.pending else end for state in states]
+        end = screen.END_OF_STEP
+        queues = [[screen.row(state.pending), end] if state.pending else [end] for state in states]
         vectors = [state.vector for state in states]
-        probabilities = [state.probability for state in states]
-        cues, alarms = self._drain(queues, vectors, probabilities)
-        suspicious = [
-            index
-            for index, state in enumerate(states)
-            if harm_probability(self._weights, state.belief) >= self._settings.verify_harm
-            or alarms[index] >= self._settings.verify_screen
-        ]
-        self.use.num_steps += len(states)
-        self.use.num_verified += len(suspicious)
-        verified: dict[int, npt.NDArray[np.float32]] = {}
-        if suspicious:
-            rows = self._encoder.read_steps(
-                [states[index].request for index in suspicious],
-                [states[index].before for index in suspicious],
-                [steps[index] for index in suspicious],
-            )
-            verified = dict(zip(suspicious, rows, strict=True))
+        screened = self._drain(queues, vectors)
+        settings = self._settings
         after: list[StudentState] = []
+        probabilities: list[float] = []
         for index, (state, step) in enumerate(zip(states, steps, strict=True)):
-            row = verified.get(index)
-            if row is None:
-                belief, probability = after_screened_step(self._weights, state.belief, cues[index])
+            context = state.context
+            along, alarm = screened[index]
+            self.use.num_steps += 1
+            if context.harm >= settings.verify_harm or alarm >= settings.verify_alarm:
+                self.use.num_verified += 1
+                row = self._encoder.read_step(context.request, context.before, step)
+                belief, probability = after_step(
+                    self._weights,
+                    context.belief,
+                    cue=float(row[CUE]),
+                    safety=float(row[SAFETY]),
+                    harm=float(row[HARM]),
+                )
             else:
-                cue, safety, harm = float(row[CUE]), float(row[SAFETY]), float(row[HARM])
-                belief, probability = after_step(self._weights, state.belief, cue, safety, harm)
-            probabilities[index] = probability
-            vector = screen.with_context(vectors[index], *self._context(belief))
-            before = step[-_MAX_CONTEXT_CHARS:]
-            after.append(StudentState(state.request, belief, before, vector, "", 0.0))
+                belief, probability = after_screened_step(self._weights, context.belief, along)
+            probabilities.append(probability)
+            context = self._context(context.request, step[-_MAX_CONTEXT_CHARS:], belief)
+            after.append(StudentState(context, vectors[index], "", 0.0))
         return after, np.array(probabilities, dtype=np.float32)
 
-    def _context(self, belief: Belief) -> tuple[float, float]:
-        """What the screen is told: the probability of harm, and the weight of the history."""
-        history = self._weights.cue_history * belief.going_along
-        return harm_probability(self._weights, belief), history
+    def _context(self, request: list[int], before: str, belief: Belief) -> StepContext:
+        return StepContext(request, before, belief, *screen_context(self._weights, belief))
 
     def _drain(
-        self,
-        queues: Sequence[list[int]],
-        vectors: list[npt.NDArray[np.float32]],
-        probabilities: list[float],
-    ) -> tuple[list[float], list[float]]:
+        self, queues: Sequence[Sequence[int]], vectors: list[Floats]
+    ) -> dict[int, tuple[float, float]]:
         """Reads every stream's queue of units, one unit of each stream at a time, in place.
 
-        Gives the cue log-odds and the alarms after each stream's last unit.
+        Gives, for the streams that read anything, the log-odds after their last unit.
         """
-        cues = [0.0] * len(queues)
-        alarms = [0.0] * len(queues)
+        found: dict[int, tuple[float, float]] = {}
         position = 0
         active = [index for index, queue in enumerate(queues) if queue]
         while active:
-            rows = [queues[index][position] for index in active]
-            new, *numbers = self._screen.read([vectors[index] for index in active], rows)
-            listed = zip(active, new, *(array.tolist() for array in numbers), strict=True)
-            for index, vector, probability, cue, alarm in listed:
+            new, log_odds = self._screen.read(
+                [vectors[index] for index in active], [queues[index][position] for index in active]
+            )
+            for index, vector, both in zip(active, new, log_odds.tolist(), strict=True):
                 vectors[index] = vector.copy()  # a view would keep the whole batch alive
-                probabilities[index] = probability
-                cues[index] = cue
-                alarms[index] = alarm
+                found[index] = both
             position += 1
             active = [index for index in active if len(queues[index]) > position]
-        return cues, alarms
+        return found

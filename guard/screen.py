@@ -1,13 +1,14 @@
 """The student's first stage: a recurrent net that reads every word as it comes.
 
-Its state is one short vector. The last `NUM_CONTEXT` numbers are not the net's own: they carry
-what is believed about the stream into the graph, which multiplies it into the probability.
+A word's vector is looked up once, by the graph itself, and remembered: what remains for every word
+is one recurrent step.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 from tokenizers import Tokenizer
 
 from .inference import new_session
@@ -17,40 +18,34 @@ from .word_units import plain_word
 PIECES_PER_WORD = 6
 """Word pieces that one word is read as, at most; missing ones are id 0."""
 
-NUM_CONTEXT = 2
-"""Probability that the request is harmful; log-odds that the steps before went along."""
-
-_MAX_KNOWN_WORDS = 1 << 15
+_MAX_KNOWN_WORDS = 1 << 14
 
 Floats = npt.NDArray[np.float32]
 
 
 class Screen:
-    """Runs the recurrent net; words are looked up once and remembered, up to a bound."""
-
-    def __init__(self, folder: StudentFolder, num_threads: int = 1) -> None:
-        self._session = new_session(folder.screen, num_threads)
-        self._tokenizer = Tokenizer.from_str(folder.tokenizer)
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._rows: dict[str, int] = {}
-        self._pieces = np.zeros((_MAX_KNOWN_WORDS, PIECES_PER_WORD), dtype=np.int64)
-        self._pieces[0, 0] = self._tokenizer.token_to_id("[SEP]")
-        state = next(entry for entry in self._session.get_inputs() if entry.name == "state")
-        self._blank = np.zeros(state.shape[1], dtype=np.float32)
+    """Runs the recurrent net over any number of streams."""
 
     END_OF_STEP = 0
     """The row of the unit that ends a step."""
 
-    def new_state(self, harm: float, going_along: float) -> Floats:
-        """The vector of a fresh stream with this context."""
-        return self.with_context(self._blank, harm, going_along)
+    def __init__(self, folder: StudentFolder, num_threads: int = 1) -> None:
+        self._session = new_session(folder.screen, num_threads)
+        # One graph holds both the look-up and the recurrent step; only what is asked for is run.
+        self._options = onnxruntime.RunOptions()
+        self._options.only_execute_path_to_fetches = True
+        self._tokenizer = Tokenizer.from_str(folder.tokenizer)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
+        self.blank: Floats = np.zeros(shapes["state"][1], dtype=np.float32)
+        """The state of a fresh stream."""
 
-    def with_context(self, state: Floats, harm: float, going_along: float) -> Floats:
-        """A copy of `state` that carries this context."""
-        state = state.copy()
-        state[-NUM_CONTEXT:] = harm, going_along
-        return state
+        self._rows: dict[str, int] = {}
+        self._no_words = np.zeros((1, PIECES_PER_WORD), dtype=np.int64)
+        self._no_vector = np.zeros((1, shapes["vector"][1]), dtype=np.float32)
+        self._vectors = np.zeros((_MAX_KNOWN_WORDS, shapes["vector"][1]), dtype=np.float32)
+        self._vectors[0] = self._look_up([self._tokenizer.token_to_id("[SEP]")])
 
     def row(self, unit: str) -> int:
         """The row of a unit, for `read`; valid until `make_room` is called."""
@@ -59,28 +54,37 @@ class Screen:
 
     def make_room(self) -> None:
         """Forgets all words if too many are known; call it between batches only."""
-        if len(self._rows) >= _MAX_KNOWN_WORDS:
+        if len(self._rows) >= _MAX_KNOWN_WORDS - 1:
             self._rows.clear()
-            self._pieces = self._pieces[: _MAX_KNOWN_WORDS + 1].copy()
+            self._vectors = self._vectors[:_MAX_KNOWN_WORDS].copy()
 
-    def read(
-        self, states: Sequence[Floats], rows: Sequence[int]
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Each stream reads one unit.
+    def read(self, states: Sequence[Floats], rows: Sequence[int]) -> tuple[Floats, Floats]:
+        """Each stream reads one unit: new states `[n, width]` and log-odds `[n, 2]`.
 
-        Gives new states `[n, width]`, and `[n]` each: probability of a cue; log-odds that the step
-        goes along; probability that it is a cue whatever was asked, which calls the verifier.
+        The log-odds are that the step goes along with the request, and the alarm: that it is a cue
+        whatever was asked.
         """
-        state = np.concatenate(states).reshape(len(states), -1)
-        feed = {"words": self._pieces[np.array(rows)], "state": state}
-        return self._session.run(["new_state", "probability", "cue", "alarm"], feed)
+        if len(rows) == 1:
+            state = states[0].reshape(1, -1)
+            vector = self._vectors[rows[0]].reshape(1, -1)
+        else:
+            state = np.concatenate(states).reshape(len(rows), -1)
+            vector = self._vectors[rows]
+        feed = {"words": self._no_words, "vector": vector, "state": state}
+        return self._session.run(["new_state", "log_odds"], feed, self._options)
 
     def _learn(self, unit: str) -> int:
         ids = self._tokenizer.encode(plain_word(unit), add_special_tokens=False).ids
         row = len(self._rows) + 1
-        if row >= len(self._pieces):  # one very long text; `make_room` shrinks it again
-            self._pieces = np.concatenate([self._pieces, np.zeros_like(self._pieces)])
-        self._pieces[row] = 0
-        self._pieces[row, : len(ids[:PIECES_PER_WORD])] = ids[:PIECES_PER_WORD]
+        if row >= len(self._vectors):  # one very long text; `make_room` shrinks it again
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+        self._vectors[row] = self._look_up(ids[:PIECES_PER_WORD])
         self._rows[unit] = row
         return row
+
+    def _look_up(self, ids: list[int]) -> Floats:
+        words = np.zeros((1, PIECES_PER_WORD), dtype=np.int64)
+        words[0, : len(ids)] = ids
+        state = self.blank.reshape(1, -1)
+        feed = {"words": words, "vector": self._no_vector, "state": state}
+        return self._session.run(["word_vector"], feed, self._options)[0][0]

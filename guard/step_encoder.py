@@ -46,43 +46,32 @@ class StepEncoder:
         """Log-odds that each passage asks for harm, shape `[len(passages)]`."""
         limit = self._settings.reading_tokens
         rows = [[self._cls, *self.pieces(text, limit), self._sep] for text in passages]
-        return self._run(rows, [0] * len(rows))[:, HARM]
+        return np.array([self._run(row, 0)[HARM] for row in rows], dtype=np.float32)
 
-    def read_steps(
-        self, requests: Sequence[list[int]], before: Sequence[str], steps: Sequence[str]
-    ) -> npt.NDArray[np.float32]:
-        """Log-odds of every head for each step, shape `[n, len(HEADS)]`.
+    def read_step(self, request: list[int], before: str, step: str) -> npt.NDArray[np.float32]:
+        """Log-odds of every head for one step, shape `[len(HEADS)]`.
 
-        `requests` are word pieces, the others texts; `before` is empty for a first step.
+        `request` is word pieces, the others texts; `before` is empty for a first step. One step at
+        a time: on one core a batch is no faster, and the int8 graph scales its activations over
+        all that it is given, so the rows of a batch would change each other.
         """
-        settings = self._settings
-        rows: list[list[int]] = []
-        starts: list[int] = []
-        for request, previous, step in zip(requests, before, steps, strict=True):
-            context = self.pieces(previous, settings.context_tokens)
-            row = [self._cls, *request, self._sep, *context, self._sep]
-            starts.append(len(row))
-            rows.append([*row, *self.pieces(step, settings.step_tokens), self._sep])
-        return self._run(rows, starts)
+        context = self.pieces(before, self._settings.context_tokens)
+        row = [self._cls, *request, self._sep, *context, self._sep]
+        read = self.pieces(step, self._settings.step_tokens)
+        return self._run([*row, *read, self._sep], len(row))
 
-    def _run(
-        self, rows: Sequence[list[int]], segment_starts: Sequence[int]
-    ) -> npt.NDArray[np.float32]:
-        """One row at a time: on one core a batch is no faster, and the int8 graph scales its
-        activations over all that it is given, so rows of a batch would change each other."""
-        found: list[npt.NDArray[np.float32]] = []
-        for row, start in zip(rows, segment_starts, strict=True):
-            ids = np.array([row], dtype=np.int64)
-            segments = np.zeros_like(ids)
-            if start:
-                segments[0, start:] = 1
-            feed = {
-                "input_ids": ids,
-                "attention_mask": np.ones_like(ids),
-                "token_type_ids": segments,
-            }
-            found.append(self._session.run(["log_odds"], feed)[0])
-        return np.concatenate(found)
+    def _run(self, row: list[int], segment_start: int) -> npt.NDArray[np.float32]:
+        """Log-odds of one row; its second segment starts there (0: there is none)."""
+        ids = np.array([row], dtype=np.int64)
+        segments = np.zeros_like(ids)
+        if segment_start:
+            segments[0, segment_start:] = 1
+        feed = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": segments,
+        }
+        return self._session.run(["log_odds"], feed)[0][0]
 
 
 def clip(ids: list[int], limit: int) -> list[int]:

@@ -45,8 +45,8 @@ class StudentSettings:
     verify_harm: float
     """Steps are verified while the request's probability of being harmful is at least this."""
 
-    verify_screen: float
-    """Steps of other requests are verified where the screen's alarm reaches this."""
+    verify_alarm: float
+    """Steps of other requests are verified where the screen's alarm reaches this, log-odds."""
 
     request_tokens: int
     """Word pieces of the request that the verifier reads with every step."""

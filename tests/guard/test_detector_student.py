@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rerail.guard.channels import Channel
 from rerail.guard.detector_student import StudentDetector
 from rerail.guard.student_folder import SHIPPED, DetectorFileError, StudentFolder
@@ -51,7 +53,7 @@ def read(detector: StudentDetector, state, steps: list[list[str]]) -> list[float
 
 def cut(text: str, places: list[int]) -> list[str]:
     bounds = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 @settings(max_examples=25, deadline=None)
@@ -83,7 +85,7 @@ def test_streams_in_one_batch_do_not_touch_each_other(detector: StudentDetector)
             states, _ = detector.score(states, [word] * 3, [R] * 3)
         states, probabilities = detector.end_step(states, [step] * 3)
         together.append(probabilities)
-    assert np.array(together).T == pytest.approx(np.array(alone), abs=1e-5)
+    assert pytest.approx(np.array(alone), abs=1e-5) == np.array(together).T
 
 
 def test_an_old_state_goes_on_as_if_nothing_had_followed(detector: StudentDetector) -> None:
@@ -100,8 +102,8 @@ def test_a_state_stays_small_however_long_the_trace(detector: StudentDetector) -
         (state,), _ = detector.score([state], ["antidisestablishmentarianism" * 40], [R])
     (state,), _ = detector.end_step([state], ["antidisestablishmentarianism" * 40])
     assert state.vector.base is None
-    size = state.vector.nbytes + len(state.before) * 4 + len(state.pending) * 4
-    size += len(state.request) * 36
+    size = state.vector.nbytes + len(state.context.before) * 4 + len(state.pending) * 4
+    size += len(state.context.request) * 36
     assert 3 * size <= 16 * 1024
 
 
