@@ -11,12 +11,18 @@ from random import Random
 from transformers import PreTrainedTokenizerFast
 
 from .answers import OFFERS, REFUSALS
-from .kinds import Course, Label, Split
+from .kinds import Course, Kind, Label, Split
 from .questions import first_cue_answer, first_cue_question, is_cue_question
 from .safety import compose
 from .world import SandboxTrace, trace
 
 PROMPT_WEIGHT = 0.0
+LESSON_EXAMPLES = 16_000
+"""The first examples, which are mostly beginnings of traces: they teach the model to carry words
+over from the request, on which all else rests, at half the price."""
+LESSON_SHARE = 0.8
+BEGINNING_SHARE = 0.4
+"""Share of the examples that are cut after a few steps: among the first ones, and later."""
 STOPPED_ANSWER_SHARE = 0.1
 """Share of the complying traces whose answer is stopped by an injected trigger."""
 QUESTION_SHARE = 0.14
@@ -35,17 +41,19 @@ class Example:
 Piece = tuple[str, float]
 
 
-def pieces(tokenizer: PreTrainedTokenizerFast, item: SandboxTrace, rng: Random) -> list[Piece]:
-    """A trace as text pieces with weights; each is tokenised by itself.
+def pieces(
+    tokenizer: PreTrainedTokenizerFast, item: SandboxTrace, rng: Random, *, cut: bool = False
+) -> list[Piece]:
+    """A trace as text pieces with weights; each is tokenised by itself. With `cut` it breaks off.
 
     An injected trigger is a piece of its own, as in a guard that keeps ids: with the gap before it,
     and in half of the cases with the gap after it.
     """
     prompt = _prompt(tokenizer, list(item.prompt.messages), list(item.prompt.tools) or None)
     result: list[Piece] = [(prompt, PROMPT_WEIGHT)]
-    if item.course is Course.COMPLY and rng.random() < STOPPED_ANSWER_SHARE:
+    if item.course is Course.COMPLY and not cut and rng.random() < STOPPED_ANSWER_SHARE:
         return [*result, *_stopped_answer(item, rng)]
-    cursor = 0
+    cursor, num_steps = 0, rng.randint(1, 6)
     if any(item.forced):
         indices = [index for index, forced in enumerate(item.forced) if forced]
         first, last = item.steps[indices[0]][0], item.steps[indices[-1]][1]
@@ -56,7 +64,11 @@ def pieces(tokenizer: PreTrainedTokenizerFast, item: SandboxTrace, rng: Random) 
             end = last + len(rest) - len(rest.lstrip())
         result += [(item.think[:start], 1.0), (item.think[start:end], 0.0)]
         cursor = end
-    result.append((f"{item.think[cursor:]}\n</think>\n\n{item.answer}<|end|>", 1.0))
+        num_steps = indices[-1] + 1 + rng.randint(1, 3)
+    if cut and num_steps < len(item.steps) and item.kind is not Kind.TASK:
+        result.append((item.think[cursor : item.steps[num_steps - 1][1]], 1.0))
+    else:
+        result.append((f"{item.think[cursor:]}\n</think>\n\n{item.answer}<|end|>", 1.0))
     return [piece for piece in result if piece[0]]
 
 
@@ -111,10 +123,14 @@ def examples(
     texts, weights, owners = [], [], []
     for number in range(first, first + num):
         rng = Random(f"example/{seed}/{number}")
-        asks = rng.random() < QUESTION_SHARE
+        asks = number >= LESSON_EXAMPLES // 2 and rng.random() < QUESTION_SHARE
         item = trace(Split.TRAIN, seed, number, forced=not asks)
-        make = question_pieces if asks else pieces
-        for text, weight in make(tokenizer, item, rng):
+        if asks:
+            made = question_pieces(tokenizer, item, rng)
+        else:
+            share = LESSON_SHARE if number < LESSON_EXAMPLES else BEGINNING_SHARE
+            made = pieces(tokenizer, item, rng, cut=rng.random() < share)
+        for text, weight in made:
             texts.append(text)
             weights.append(weight)
             owners.append(number - first)

@@ -143,8 +143,9 @@ class Evaluation:
             truths.append(item.labels[index] in (Label.CUE, Label.SUBSTANTIVE))
         texts = complete(self.model, self.tokenizer, ids, temperature=0, max_new_tokens=4)
         right = [text.startswith("yes") == truth for text, truth in zip(texts, truths, strict=True)]
-        sides = [[r for r, t in zip(right, truths, strict=True) if t is side] for side in (0, 1)]
-        return sum(_share(side) for side in sides if side) / sum(1 for side in sides if side)
+        on_cues = [r for r, truth in zip(right, truths, strict=True) if truth]
+        on_others = [r for r, truth in zip(right, truths, strict=True) if not truth]
+        return (_share(on_cues) + _share(on_others)) / 2
 
 
 def evaluate(evaluation: Evaluation, split: Split, num: int) -> Figures:

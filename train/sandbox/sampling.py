@@ -26,7 +26,7 @@ def complete(
     temperature: float = 0.7,
     max_new_tokens: int = 480,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 256,
 ) -> list[str]:
     """One completion for each list of ids; greedy at temperature 0."""
     order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))

@@ -36,10 +36,10 @@ class BuildError(RuntimeError):
 class BuildConfig:
     """Everything that decides what comes out."""
 
-    steps: int = 2000
+    steps: int = 2400
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
-    batch_tokens: int = 4096
+    batch_tokens: int = 3072
     """Tokens a step, padding included."""
     max_length: int = 640
     """Longer examples are left out."""
@@ -47,12 +47,12 @@ class BuildConfig:
     """Traces drawn at a time and sorted by length."""
     vocabulary_traces: int = 6000
     matrix_lr: float = 0.02
-    embedding_lr: float = 4e-3
+    embedding_lr: float = 0.015
     decay: float = 0.02
-    warmup_share: float = 0.02
-    cooldown_share: float = 0.5
+    warmup_steps: int = 40
+    cooldown_share: float = 0.4
     """The last part of the steps, in which the rate falls to zero in a straight line."""
-    checkpoint_every: int = 100
+    checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_tokens < self.max_length:
@@ -60,7 +60,7 @@ class BuildConfig:
 
     def rate(self, step: int) -> float:
         """The factor on the learning rates at a step."""
-        warmup = min(1.0, (step + 1) / max(1.0, self.steps * self.warmup_share))
+        warmup = min(1.0, (step + 1) / self.warmup_steps)
         return warmup * min(1.0, (self.steps - step) / (self.steps * self.cooldown_share))
 
 
