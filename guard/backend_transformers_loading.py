@@ -47,6 +47,22 @@ def load(name_or_path: str | Path, **options: Any) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
+def check(model: Any, tokenizer: Any) -> None:
+    """Raises ValueError for a model that does not continue a text, or an unsuited tokenizer."""
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"{type(model).__name__} is an encoder-decoder model: the guard takes models that "
+            "continue their prompt (AutoModelForCausalLM)"
+        )
+    if not getattr(model, "can_generate", lambda: False)():
+        raise ValueError(f"{type(model).__name__} cannot generate: load AutoModelForCausalLM")
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is not of the tokenizers library: load the tokenizer with "
+            "AutoTokenizer, or convert it to a tokenizer.json"
+        )
+
+
 def _not_loaded(name: str, folder: Path, what: str, error: Exception) -> str:
     reason = str(error).strip().split("\n", 1)[0]
     if folder.is_dir():

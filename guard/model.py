@@ -22,7 +22,7 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
     ) from error
 
 from .backend_transformers import Generation
-from .backend_transformers_loading import load
+from .backend_transformers_loading import check, load
 from .backend_transformers_prompts import Prompts
 from .backend_transformers_request import Request, read_request
 from .backend_transformers_rows import OnEvents, Row
@@ -89,7 +89,9 @@ class GuardedModel:
         ValueError for a model that does not continue a text, or a tokenizer that is not of the
         tokenizers library.
         """
-        _check(model, tokenizer)
+        if isinstance(model, GuardedModel):
+            raise ValueError("the model is guarded already: pass the model itself")
+        check(model, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
         self.last_traces: tuple[Trace, ...] = ()
@@ -318,23 +320,6 @@ class GuardedModel:
 
     def __repr__(self) -> str:
         return f"GuardedModel({self._prompts.model_name!r})"
-
-
-def _check(model: Any, tokenizer: Any) -> None:
-    if isinstance(model, GuardedModel):
-        raise ValueError("the model is guarded already: pass the model itself")
-    if getattr(model.config, "is_encoder_decoder", False):
-        raise ValueError(
-            f"{type(model).__name__} is an encoder-decoder model: the guard takes models that "
-            "continue their prompt (AutoModelForCausalLM)"
-        )
-    if not getattr(model, "can_generate", lambda: False)():
-        raise ValueError(f"{type(model).__name__} cannot generate: load AutoModelForCausalLM")
-    if getattr(tokenizer, "backend_tokenizer", None) is None:
-        raise ValueError(
-            f"{type(tokenizer).__name__} is not of the tokenizers library: load the tokenizer with "
-            "AutoTokenizer, or convert it to a tokenizer.json"
-        )
 
 
 def _with_settings(config: GuardConfig | None, settings: Mapping[str, Any]) -> GuardConfig:
