@@ -23,6 +23,7 @@ class Guard:
         *,
         triggers: TriggerPool | None = None,
         record: Callable[[Trace], None] | None = None,
+        watch: Callable[[Session], None] | None = None,
     ) -> None:
         self.detector = detector
         self.config = config if config is not None else GuardConfig()
@@ -33,6 +34,8 @@ class Guard:
         self.triggers = triggers if triggers is not None else TriggerPool.built_in()
         self.record = record
         """Called with every finished trace; has to deal with its own failures."""
+        self.watch = watch
+        """Called with every session that is opened, for onlookers; has to return at once."""
 
     def open(
         self, prompt: Prompt, reasoning_format: ReasoningFormat, *, stream_index: int = 0
@@ -54,6 +57,8 @@ class Guard:
             triggers=self.triggers,
             stream_index=stream_index,
         )
+        if self.watch is not None:
+            self.watch(session)
         if failure is not None:
             session.detector_failed(failure)
         return session

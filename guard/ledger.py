@@ -1,6 +1,7 @@
 """What happened in one generation, kept until it becomes a trace."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -32,6 +33,39 @@ class Ledger:
         self._steps: list[StepJudged] = []
         self._interventions: list[Intervention] = []
         self._failures: list[str] = []
+
+    @property
+    def id(self) -> str:
+        """Of the trace to come."""
+        return self._id
+
+    @property
+    def created_at(self) -> datetime:
+        return self._created_at
+
+    @property
+    def detector(self) -> str:
+        """Identity of what decides."""
+        return self._detector
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """In force."""
+        return self._thresholds
+
+    @property
+    def steps(self) -> Sequence[StepJudged]:
+        """Judged so far; grows at its end."""
+        return self._steps
+
+    @property
+    def interventions(self) -> Sequence[Intervention]:
+        """So far; how many tokens the last one put in may not be counted yet."""
+        return self._interventions
+
+    @property
+    def failures(self) -> Sequence[str]:
+        return self._failures
 
     def step(self, step: StepJudged) -> None:
         """A step has its verdict."""

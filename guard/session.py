@@ -121,6 +121,16 @@ class Session:
         return self._branch.tokens
 
     @property
+    def ledger(self) -> Ledger:
+        """The record so far: for onlookers, who must leave it as it is."""
+        return self._ledger
+
+    @property
+    def released(self) -> int:
+        """Offset in the kept text up to which it has left."""
+        return self._gate.released
+
+    @property
     def num_tokens(self) -> int:
         """Kept tokens after the prompt, with those that wait to be read."""
         return len(self._branch) + len(self._unread)

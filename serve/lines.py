@@ -43,12 +43,20 @@ def wrapped(runs: Iterable[Run], width: int) -> list[Line]:
 
 
 def one_line(runs: Iterable[Run], width: int) -> Line:
-    """The first of the wrapped lines, with an ellipsis if it is not the only one."""
-    lines = wrapped(((text.replace("\n", " "), style) for text, style in runs), width)
-    if len(lines) <= 1:
-        return lines[0] if lines else []
-    shorter = wrapped([(s.text, s.style or Style.null()) for s in lines[0]], max(1, width - 1))
-    return [*shorter[0], Segment("…")]
+    """The runs on one line, cut with an ellipsis where there is no room for all of them."""
+    line = [Segment(_plain(text.replace("\n", " ")), style) for text, style in runs if text]
+    if width_of(line) <= width:
+        return line
+    kept: Line = []
+    room = max(0, width - 1)
+    for segment in line:
+        size = cell_len(segment.text)
+        if size > room:
+            kept.append(Segment(_fitting(segment.text, room), segment.style))
+            break
+        kept.append(segment)
+        room -= size
+    return [*kept, Segment("…")]
 
 
 def indented(lines: Sequence[Line], first: Sequence[Run], rest: Sequence[Run]) -> list[Line]:
@@ -124,6 +132,11 @@ def _bounds(text: str, width: int) -> list[tuple[int, int]]:
     if end > start:
         bounds.append((start, end))
     return bounds
+
+
+def _fitting(text: str, width: int) -> str:
+    """The beginning of `text` that is at most `width` cells wide."""
+    return text[: _chars_that_fit(text, width)] if width > 0 else ""
 
 
 def _chars_that_fit(text: str, width: int) -> int:

@@ -6,7 +6,7 @@ intervention are read whole.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from rich.style import Style
@@ -16,6 +16,7 @@ from ..guard.store_query import TraceSummary
 from .lines import Line, Lines, Run, one_line, wrapped
 from .themes import Theme
 from .trace_render import rule
+from .wording import count
 
 NUM_BINS = 20
 
@@ -67,7 +68,7 @@ class TraceStats:
 
     def record(self) -> dict[str, Any]:
         """As plain values, for `--json`."""
-        record = asdict(self)
+        record = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in ("by_trigger", "by_kind", "by_topic", "by_channel"):
             tallies: dict[str, Tally] = getattr(self, name)
             record[name] = {key: asdict(t) | {"rate": t.rate} for key, t in tallies.items()}
@@ -121,7 +122,9 @@ def stats_lines(stats: TraceStats, width: int, theme: Theme) -> Lines:
     lines += [[], rule("highest score of a trace", width, theme)]
     lines += histogram(stats.score_bins, width, theme)
     if stats.unscored:
-        lines += wrapped([(f"{stats.unscored} traces were not scored", theme.quiet)], width)
+        lines += wrapped(
+            [(f"{count(stats.unscored, 'trace')} without a score", theme.quiet)], width
+        )
     every = {"all": stats.all_triggers} if stats.all_triggers.used else {}
     for title, tallies in (
         ("trigger", every | _by_use(stats.by_trigger)),
@@ -133,7 +136,7 @@ def stats_lines(stats: TraceStats, width: int, theme: Theme) -> Lines:
             lines += [[], rule(f"interventions by {title}", width, theme)]
             lines += _tally_lines(tallies, width, theme)
     if stats.refusals:
-        words = f"{stats.refusals} generations were ended with a refusal or a stop"
+        words = f"{count(stats.refusals, 'generation')} ended with a refusal or a stop"
         lines += [[], *wrapped([(words, Style.null())], width)]
     return Lines(lines)
 

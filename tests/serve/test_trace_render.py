@@ -72,7 +72,7 @@ def test_dark_and_light_tint_tokens_by_score_and_strike_the_removed_branch() -> 
         segments = [segment for line in lines for segment in line]
         (hot,) = [segment for segment in segments if segment.text.strip() == "EVIL"]
         assert hot.style == theme.rows[Kind.REMOVED] + theme.level(0.95)
-        assert hot.style.strike
+        assert hot.style is not None and hot.style.strike
         (calm,) = [s for s in segments if s.text == "The user asks for PLACEHOLDER."]
         assert calm.style == theme.level(0.1)
 
