@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..guard import Guard
+from .cli_errors import CommandFailed
 from .options import ModelChoice, Sampling
 
 if TYPE_CHECKING:
@@ -55,7 +56,12 @@ def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
         options["dtype"] = choice.dtype
     if choice.trust_remote_code:
         options["trust_remote_code"] = True
-    model, tokenizer = load(sandbox_folder() if choice.is_sandbox else choice.model, **options)
+    try:
+        model, tokenizer = load(sandbox_folder() if choice.is_sandbox else choice.model, **options)
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:  # damaged weights: safetensors' own type, no OSError
+        raise CommandFailed(f"the model {choice.model} cannot be loaded: {error}") from error
     if choice.device is not None:
         try:
             model = model.to(torch.device(choice.device))

@@ -117,7 +117,7 @@ class TestStoresThatRefuse:
         """The answer is given all the same, the loss is said, and the exit code tells of it."""
         done = _on_small_disk(
             rerail,
-            "head -c 8M /dev/zero > disk/ballast",
+            "head -c 8M /dev/zero > disk/ballast; truncate -s -48K disk/ballast",
             ("run", REQUEST, "--store", "disk/rerail.db", "--json", "--threshold", "1"),
         )
         assert done.returncode == 1, done
@@ -125,6 +125,16 @@ class TestStoresThatRefuse:
         assert record["trace_id"] is None and record["reasoning"]
         refused_words = "is not stored: the store disk/rerail.db has no room left"
         assert refused_words in done.stderr and done.stderr.count("\n") == 1
+
+    def test_a_disk_that_is_full_already(self, rerail: CommandLine) -> None:
+        """Said before anything is generated."""
+        done = _on_small_disk(
+            rerail,
+            "head -c 8M /dev/zero > disk/ballast",
+            ("run", REQUEST, "--store", "disk/rerail.db"),
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "the store disk/rerail.db" in done.stderr and done.stderr.count("\n") == 1
 
     def test_a_read_only_disk(self, rerail: CommandLine) -> None:
         done = _on_small_disk(
@@ -148,7 +158,7 @@ def _on_small_disk(
     script = (
         "mount -t tmpfs -o size=2m tmpfs disk\n"
         f'"{RUN[0]}" -c "{make}"\n'
-        f"{then} 2>/dev/null\n"
+        f"{{ {then}; }} 2>/dev/null\n"
         'exec "$@"\n'
     )
     return subprocess.run(
