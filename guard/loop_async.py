@@ -5,8 +5,8 @@ rolled back with the cue. The state machine is the one of loop.py; only the wait
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 from .backend_async import AsyncBackend, AsyncTokenStream
@@ -30,7 +30,7 @@ async def guarded_async(
     sampling: Mapping[str, Any] | None = None,
     *,
     stream_index: int = 0,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event]:
     """Generates under the guard; gives the events as they happen, `Finished` last.
 
     Closing the iterator, or cancelling the task, ends the generation in the engine; what there is
@@ -42,8 +42,10 @@ async def guarded_async(
     try:
         while session.trace is None:
             if session.directive is None:
-                async for event in _stream(backend, service, session, sampling or {}):
-                    yield event
+                # Closed here and now, not whenever the collector gets to it.
+                async with aclosing(_stream(backend, service, session, sampling or {})) as run:
+                    async for event in run:
+                        yield event
             if session.directive is not None:
                 text = session.directive.text
                 session.inject(await backend.encode(text, prompt, session.tokens))
@@ -61,7 +63,7 @@ async def guarded_async(
 
 async def _stream(
     backend: AsyncBackend, service: JudgeService, session: Session, sampling: Mapping[str, Any]
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event]:
     """Feeds one run of the engine, until it ends or the session has a directive."""
     stream = backend.stream(session.prompt, session.tokens, sampling)
     ready: asyncio.Queue[Sequence[Token] | None] = asyncio.Queue(_RUN_AHEAD)

@@ -21,6 +21,7 @@ from .cli_errors import UsageError, exit_code, say, sentence_of
 COMMANDS: dict[str, tuple[str | None, str]] = {
     "demo": ("cli_demo:demo", "The embedded model, unguarded against guarded, live."),
     "run": ("cli_run:run", "Answer one prompt under the guard."),
+    "serve": ("cli_serve:serve", "An OpenAI-compatible server whose every answer is guarded."),
     "detect": ("cli_detect:detect", "Score recorded traces step by step."),
     "trace": (None, "Look at what the guard has recorded."),
     "trace list": ("cli_trace:list_traces", "The recorded traces."),

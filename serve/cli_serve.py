@@ -1,0 +1,115 @@
+"""`rerail serve`: an OpenAI-compatible server whose every answer is guarded."""
+
+import os
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..guard import GuardConfig
+from .cli_errors import FAILURE, UsageError, options_checked
+from .options import ModelChoice, Storing
+from .server_settings import ServerSettings, Trust
+
+
+def serve(
+    model: str = "sandbox",
+    /,
+    *,
+    engine: str = "transformers",
+    detector: str = "student",
+    no_guard: bool = False,
+    device: str | None = None,
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+    settings: ServerSettings = ServerSettings(),  # noqa: B008  (frozen: sharing it is harmless)
+    storing: Storing = Storing(),  # noqa: B008
+    config: Annotated[GuardConfig, Parameter(name="*")] = GuardConfig(),  # noqa: B008
+) -> int:
+    """Serve a model behind the OpenAI API, with every answer guarded.
+
+    Clients use it as they would use OpenAI's or vLLM's server. On SIGTERM it takes nothing new and
+    lets running generations end.
+
+    Examples
+
+        rerail serve
+        rerail serve ./my-model --port 8001 --policy audit
+        rerail serve ./my-model --host 0.0.0.0 --api-key-file keys.txt --store postgresql://...
+        curl localhost:8000/v1/chat/completions -H 'content-type: application/json' \\
+            -d '{"model": "sandbox", "messages": [{"role": "user", "content": "Hello"}]}'
+
+    Parameters
+    ----------
+    model
+        A model's folder or its name on the Hugging Face hub; `sandbox` is the small one that comes
+        with rerail.
+    engine
+        What runs it: `transformers`, in this process.
+    detector
+        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+    no_guard
+        Serve without a guard: every trace and metric then says that nothing was scanned.
+    device
+        Such as `cpu` or `cuda`; by default where the model library puts it.
+    dtype
+        Such as `bfloat16`; by default the one that the model was saved in.
+    trust_remote_code
+        Run code that comes with the model. Only for models that you trust like a program.
+    """
+    try:
+        import fastapi  # noqa: F401
+        import openai  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise ImportError("the server needs more: pip install 'rerail[serve]'") from error
+    from ..guard.triggers import TriggerPool
+    from .api_keys import ApiKeys, keys_from_file, keys_from_values
+    from .engines import ENGINES, EngineChoice, load_engine
+    from .server_run import check_exposure, run_server
+    from .server_service import Parts, Service
+    from .trace_writer import TraceWriter
+
+    choice = EngineChoice(
+        model=ModelChoice(
+            model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        ),
+        served_names=settings.served_model_name,
+        max_model_len=settings.max_model_len,
+        reasoning_format=config.reasoning_format,
+    )
+    with options_checked():
+        if engine not in ENGINES:
+            raise UsageError(f"there is no engine {engine!r}: use {', '.join(ENGINES)}")
+        trusted = settings.trust is not Trust.MARKED
+        from_environment = os.environ.get("RERAIL_API_KEYS", "").replace(",", " ").split()
+        keys = keys_from_values(settings.api_key, "api-key", trusted=trusted)
+        keys += keys_from_values(from_environment, "environment", trusted=trusted)
+        if settings.api_key_file is not None:
+            keys += keys_from_file(settings.api_key_file, trusted=trusted)
+        check_exposure(settings, len(keys))
+        api_keys = ApiKeys(keys, anonymous_trusted=settings.trust is Trust.ALL)
+
+    store = None if storing.no_store else storing.open()
+    success = {} if store is None else store.trigger_success()
+
+    def load() -> Parts:
+        from .detectors import load_detector
+
+        triggers = TriggerPool.built_in()
+        if config.triggers is not None:
+            triggers = TriggerPool.from_file(config.triggers, replace=config.replace_triggers)
+        if config.trigger_sampling == "adaptive":
+            triggers = triggers.adaptive(success)
+        return Parts(
+            load_engine(engine, choice), None if no_guard else load_detector(detector), triggers
+        )
+
+    writer = TraceWriter(
+        store,
+        redacted=storing.redact,
+        capacity=settings.store_buffer,
+        when_unstored=settings.when_unstored,
+    )
+    service = Service(load, config, settings, api_keys, writer)
+    return 0 if run_server(service) else FAILURE

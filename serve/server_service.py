@@ -1,0 +1,234 @@
+"""What all requests of a server share: engine, guard, detector thread, store, limits, metrics."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ..guard import Detector, Event, Guard, GuardConfig, Prompt, Trace, TriggerPool
+from ..guard.backend_async import AsyncBackend
+from ..guard.judge_service import JudgeService
+from ..guard.loop_async import guarded_async
+from .api_keys import ApiKeys, Caller
+from .engine import Engine
+from .mailbox import Mailbox
+from .rate_limits import RateLimits
+from .server_logs import log_error, log_event
+from .server_metrics import Metrics, TimedDetector
+from .server_settings import ServerSettings
+from .stop_strings import StoppingBackend
+from .trace_writer import TraceWriter
+from .wire_errors import ApiError, ErrorType, overloaded
+from .wire_generation import GenerationRequest
+from .wire_guard_options import GuardOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What takes a while to load."""
+
+    engine: Engine
+    detector: Detector | None
+    """`None` guards nothing; every trace then says that nothing was scanned."""
+
+    triggers: TriggerPool | None = None
+
+
+class Service:
+    """One server's state; all of it lives on one event loop."""
+
+    def __init__(
+        self,
+        load: Callable[[], Parts],
+        config: GuardConfig,
+        settings: ServerSettings,
+        keys: ApiKeys,
+        writer: TraceWriter,
+    ) -> None:
+        """`load` runs in a thread once the server listens."""
+        self.config = config
+        self.settings = settings
+        self.keys = keys
+        self.writer = writer
+        self.metrics = Metrics()
+        self.limits = RateLimits(
+            requests_per_minute=settings.requests_per_minute,
+            max_concurrent_per_key=settings.max_concurrent_per_key,
+            max_concurrent=settings.max_concurrent,
+        )
+        self.draining = False
+        self.load_failure: BaseException | None = None
+        self._load = load
+        self._parts: Parts | None = None
+        self._judge: JudgeService | None = None
+        self._mailboxes: set[Mailbox[Any]] = set()
+        self.metrics.watch_writer(writer)
+        self.metrics.watch(
+            "running_generations", "Generations under way.", lambda: self.limits.num_running
+        )
+        self.metrics.watch(
+            "detector_queue",
+            "Streams that wait for the detector.",
+            lambda: self._judge.queue_depth if self._judge is not None else 0,
+        )
+        self.metrics.watch("ready", "1 if generations are possible.", lambda: float(self.loaded))
+
+    @property
+    def loaded(self) -> bool:
+        return self._parts is not None
+
+    async def start(self) -> None:
+        """Loads engine and detector; a failure is kept in `load_failure`, and logged."""
+        try:
+            parts = await asyncio.to_thread(self._load)
+        except Exception as error:
+            self.load_failure = error
+            log_error("the model or the detector cannot be loaded", error)
+            return
+        detector = parts.detector
+        if detector is not None:
+            detector = TimedDetector(detector, self.metrics)
+        self._judge = JudgeService(detector)
+        self._parts = replace(parts, detector=detector)
+        log_event(
+            "ready",
+            models=list(parts.engine.model_names),
+            detector=detector.identity if detector is not None else "none",
+            policy=self.config.policy.value,
+        )
+
+    async def close(self) -> None:
+        """Ends the engine and stores what waits."""
+        if self._parts is not None:
+            await self._parts.engine.close()
+        if self._judge is not None:
+            await asyncio.to_thread(self._judge.close)
+        await asyncio.to_thread(self.writer.close)
+
+    async def readiness(self) -> str | None:
+        """`None` if the server is ready, else why it is not."""
+        if self.load_failure is not None:
+            return "the model or the detector could not be loaded"
+        if self._parts is None:
+            return "the model is being loaded"
+        if self.draining:
+            return "the server is shutting down"
+        if self.writer.full:
+            return "the trace store cannot be reached"
+        return None if await self._parts.engine.ready() else "the engine cannot be reached"
+
+    @property
+    def engine(self) -> Engine:
+        """Raises `ApiError` 503 as long as nothing can be generated."""
+        if self._parts is None:
+            raise overloaded("the model is being loaded: try again soon", "not_ready", 5.0)
+        return self._parts.engine
+
+    @contextmanager
+    def admitted(self, caller: Caller, num_choices: int) -> Iterator[None]:
+        """Lets a request in while it runs. Raises `ApiError` 429 or 503 where there is no room."""
+        if self.draining:
+            raise overloaded("the server is shutting down: ask another one", "shutting_down")
+        with (
+            self.limits.generations(caller, num_choices),
+            self.writer.room_for(num_choices),
+        ):
+            yield
+
+    def guard_for(self, options: GuardOptions | None, caller: Caller) -> Guard:
+        """The guard of one request. Raises `ApiError` 403 for options of an untrusted caller."""
+        assert self._parts is not None
+        config = self.config
+        if options is not None:
+            if not caller.trusted:
+                raise ApiError(
+                    403,
+                    "rerail: this key may not set guard options; leave the field out",
+                    ErrorType.PERMISSION,
+                    param="rerail",
+                    code="guard_options_not_allowed",
+                )
+            config = options.over(config)
+        parts = self._parts
+        return Guard(parts.detector, config, triggers=parts.triggers, record=self._finished)
+
+    def generate(
+        self,
+        guard: Guard,
+        prompts: Sequence[Prompt],
+        request: GenerationRequest,
+        *,
+        stop_everywhere: bool = False,
+    ) -> "list[Callable[[], AsyncGenerator[Event]]]":
+        """The choices of a request, `n` for each prompt; each gives its guarded events.
+
+        Raises `ApiError` for a prompt that leaves no room in the context.
+        """
+        engine = self.engine
+        backend: AsyncBackend = engine.backend
+        if request.stop:
+            backend = StoppingBackend(backend, request.stop, everywhere=stop_everywhere)
+        choices: list[Callable[[], AsyncGenerator[Event]]] = []
+        for prompt in prompts:
+            budget = self._budget(prompt, request, engine.max_model_len)
+            for _ in range(request.n):
+                index = len(choices)
+                sampling = request.sampling_of(index, budget)
+                own = replace(
+                    prompt,
+                    sampling=sampling,
+                    seed=request.seed,
+                    topic=request.guard.topic if request.guard is not None else None,
+                )
+                choices.append(partial(self._events, backend, guard, own, sampling, index))
+        return choices
+
+    async def _events(
+        self,
+        backend: AsyncBackend,
+        guard: Guard,
+        prompt: Prompt,
+        sampling: dict[str, Any],
+        index: int,
+    ) -> AsyncGenerator[Event]:
+        assert self._judge is not None
+        events = guarded_async(backend, guard, self._judge, prompt, sampling, stream_index=index)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    @contextmanager
+    def mailbox(self, capacity: int) -> Iterator[Mailbox[Any]]:
+        """A mailbox that `cut_off` reaches."""
+        mailbox: Mailbox[Any] = Mailbox(capacity)
+        self._mailboxes.add(mailbox)
+        try:
+            yield mailbox
+        finally:
+            self._mailboxes.discard(mailbox)
+
+    def cut_off(self) -> None:
+        """Ends everything that still runs, with an error that says why."""
+        log_event("ending what still runs", generations=self.limits.num_running)
+        for mailbox in self._mailboxes:
+            mailbox.fail(overloaded("the server is shutting down", "shutting_down"))
+
+    def _finished(self, trace: Trace) -> None:
+        self.metrics.finished(trace)
+        self.writer.submit(trace)
+
+    @staticmethod
+    def _budget(prompt: Prompt, request: GenerationRequest, max_model_len: int) -> int:
+        room = max_model_len - len(prompt.ids)
+        if room < 1 or (request.max_tokens is not None and request.max_tokens > room):
+            wanted = f" and {request.max_tokens} for the answer" if request.max_tokens else ""
+            raise ApiError(
+                400,
+                f"the prompt has {len(prompt.ids)} tokens{wanted}, and this model's context "
+                f"{max_model_len}: shorten the prompt or lower max_tokens",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        return request.max_tokens or room

@@ -1,0 +1,74 @@
+"""Tool calls out of generated text: Hermes' JSON between tags, harmony's recipient and body."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+_RECIPIENT = re.compile(r"\bto=functions\.([\w.-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A complete call."""
+
+    index: int
+    """Position among the calls of its message."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+    def record(self, *, streamed: bool) -> dict[str, Any]:
+        """As the API writes it; only streams number their calls."""
+        function = {"name": self.name, "arguments": self.arguments}
+        call = {"id": self.id, "type": "function", "function": function}
+        return {"index": self.index, **call} if streamed else call
+
+
+class CallReader:
+    """Collects the text of one call until it is complete."""
+
+    def __init__(self) -> None:
+        self._markup = ""
+        self._body = ""
+
+    @property
+    def raw(self) -> str:
+        """The call as it was written, tags and all."""
+        closing = _CLOSE if self._markup == _OPEN else ""
+        return self._markup + self._body + closing
+
+    def open(self, markup: str) -> None:
+        """The markup that a call begins with."""
+        self._markup += markup
+
+    def feed(self, text: str) -> None:
+        self._body += text
+
+    def parsed(self) -> tuple[str, str] | None:
+        """Name and arguments; `None` where this is no call that a client could follow."""
+        recipient = _RECIPIENT.search(self._markup)
+        if recipient:
+            return (recipient[1], self._body.strip()) if _is_object(self._body) else None
+        try:
+            call = json.loads(self._body)
+        except ValueError:
+            return None
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            return None
+        arguments = call.get("arguments", call.get("parameters", {}))
+        if isinstance(arguments, str):
+            return (call["name"], arguments) if _is_object(arguments) else None
+        if not isinstance(arguments, dict):
+            return None
+        return call["name"], json.dumps(arguments, ensure_ascii=False)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text or "{}"), dict)
+    except ValueError:
+        return False
