@@ -1,7 +1,6 @@
 """What happened in one generation, kept until it becomes a trace."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +14,7 @@ from .traces import Action, FinishReason, Intervention, Scanned, Trace, new_trac
 
 
 class Ledger:
-    """The record of a session; only ever added to."""
+    """The record of a session; only ever added to, by the session alone. Onlookers may read it."""
 
     def __init__(
         self, config: GuardConfig, prompt: Prompt, detector: str, thresholds: Thresholds
@@ -25,69 +24,40 @@ class Ledger:
         self.leaked_tokens = 0
         self._config = config
         self._prompt = prompt
-        self._detector = detector
-        self._thresholds = thresholds
-        self._id = new_trace_id()
-        self._created_at = datetime.now(UTC)
         self._started = time.monotonic()
-        self._steps: list[StepJudged] = []
-        self._interventions: list[Intervention] = []
-        self._failures: list[str] = []
-
-    @property
-    def id(self) -> str:
+        self.id = new_trace_id()
         """Of the trace to come."""
-        return self._id
-
-    @property
-    def created_at(self) -> datetime:
-        return self._created_at
-
-    @property
-    def detector(self) -> str:
+        self.created_at = datetime.now(UTC)
+        self.detector = detector
         """Identity of what decides."""
-        return self._detector
-
-    @property
-    def thresholds(self) -> Thresholds:
+        self.thresholds = thresholds
         """In force."""
-        return self._thresholds
-
-    @property
-    def steps(self) -> Sequence[StepJudged]:
-        """Judged so far; grows at its end."""
-        return self._steps
-
-    @property
-    def interventions(self) -> Sequence[Intervention]:
-        """So far; how many tokens the last one put in may not be counted yet."""
-        return self._interventions
-
-    @property
-    def failures(self) -> Sequence[str]:
-        return self._failures
+        self.steps: list[StepJudged] = []
+        self.interventions: list[Intervention] = []
+        """How many tokens the last one put in may not be counted yet."""
+        self.failures: list[str] = []
 
     def step(self, step: StepJudged) -> None:
         """A step has its verdict."""
-        self._steps.append(step)
+        self.steps.append(step)
         if step.verdict is Verdict.AUDIT and self.action is Action.ALLOW:
             self.action = Action.AUDIT
 
     def intervention(self, intervention: Intervention) -> None:
         """A step was taken out; what was put in its place is not counted yet."""
-        self._interventions.append(intervention)
+        self.interventions.append(intervention)
         resumed = intervention.trigger_id is not None
         self.action = Action.INTERVENE if resumed else Action.BLOCK
 
     def injected(self, num_tokens: int) -> Intervention:
         """The last intervention's text has been put in, as so many tokens."""
-        last = replace(self._interventions[-1], num_injected=num_tokens)
-        self._interventions[-1] = last
+        last = replace(self.interventions[-1], num_injected=num_tokens)
+        self.interventions[-1] = last
         return last
 
     def failure(self, message: str) -> None:
         """The detector has failed."""
-        self._failures.append(message)
+        self.failures.append(message)
 
     def close(
         self,
@@ -100,18 +70,18 @@ class Ledger:
         """The trace of the whole generation."""
         prompt = self._prompt
         return Trace(
-            id=self._id,
-            created_at=self._created_at,
+            id=self.id,
+            created_at=self.created_at,
             duration_s=time.monotonic() - self._started,
             model=prompt.model,
-            detector=self._detector,
+            detector=self.detector,
             messages=prompt.messages,
             prompt=prompt.text,
             prompt_ids=prompt.ids,
             tokens=tokens,
-            steps=tuple(self._steps),
+            steps=tuple(self.steps),
             interventions=self._with_success(finish_reason),
-            failures=tuple(self._failures),
+            failures=tuple(self.failures),
             action=self.action,
             finish_reason=finish_reason,
             scanned=scanned,
@@ -122,7 +92,7 @@ class Ledger:
             hold=str(self._config.hold),
             thresholds={
                 channel.value: (each.inside, each.end)
-                for channel, each in self._thresholds.by_channel.items()
+                for channel, each in self.thresholds.by_channel.items()
             },
             sampling=prompt.sampling,
             seed=prompt.seed,
@@ -132,15 +102,15 @@ class Ledger:
     def scanned(self, *, unguarded: bool, unread: bool) -> Scanned:
         """How much a detector has read, if it has stopped reading or not all had been read."""
         if unguarded and self.action is not Action.BLOCK:
-            return Scanned.PART if self._steps else Scanned.NONE
+            return Scanned.PART if self.steps else Scanned.NONE
         return Scanned.PART if unread else Scanned.ALL
 
     def _with_success(self, finish_reason: FinishReason) -> tuple[Intervention, ...]:
         """A trigger has worked if no further cue followed and the generation ended by itself."""
         ended = finish_reason in (FinishReason.STOP, FinishReason.LENGTH)
-        last = len(self._interventions) - 1
+        last = len(self.interventions) - 1
         done = []
-        for number, each in enumerate(self._interventions):
+        for number, each in enumerate(self.interventions):
             worked = (True if ended else None) if number == last else False
             done.append(replace(each, succeeded=None if each.trigger_id is None else worked))
         return tuple(done)
