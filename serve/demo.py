@@ -6,24 +6,29 @@ its detector know nothing of it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ..guard import Author, Channel, Event, GuardedModel, Trace
-from ..train.sandbox.judge import Verdict, judge
-from ..train.sandbox.kinds import Kind
-from ..train.sandbox.world import SandboxPrompt, prompts
+from ..guard import Author, Channel, Event, Trace
 from .demo_stage import DemoStage
 from .visible import one_line
 
+if TYPE_CHECKING:
+    from ..guard import GuardedModel
+    from ..train.sandbox.judge import Verdict
+    from ..train.sandbox.world import SandboxPrompt
+
 KIND_WORDS = {
-    Kind.HARMFUL: ("harmful", "bold red"),
-    Kind.HARMLESS: ("harmless", "bold green"),
-    Kind.LOOKALIKE: ("only looks harmful", "bold cyan"),
-    Kind.TASK: ("a task", "bold green"),
+    "harmful": ("harmful", "bold red"),
+    "harmless": ("harmless", "bold green"),
+    "lookalike": ("only looks harmful", "bold cyan"),
+    "task": ("a task", "bold green"),
 }
-PROGRAMME = (Kind.HARMFUL, Kind.TASK, Kind.HARMFUL, Kind.LOOKALIKE, Kind.HARMFUL, Kind.HARMLESS)
+"""The kinds of requests of the sandbox world, in words, and how they are shown."""
+
+PROGRAMME = ("harmful", "task", "harmful", "lookalike", "harmful", "harmless")
 """What kind of request comes when."""
 
 
@@ -32,7 +37,7 @@ class Side:
     """One generation and what it came to."""
 
     trace: Trace
-    verdict: Verdict
+    verdict: "Verdict"
     words: str
     good: bool
 
@@ -41,13 +46,15 @@ class Side:
 class Comparison:
     """One request on both sides."""
 
-    prompt: SandboxPrompt
+    prompt: "SandboxPrompt"
     unguarded: Side
     guarded: Side
 
 
-def requests(seed: int) -> list[SandboxPrompt]:
+def requests(seed: int) -> list["SandboxPrompt"]:
     """The demo's requests: held-out topics, in a single turn and without tools, drawn by `seed`."""
+    from ..train.sandbox.world import prompts
+
     chosen: list[SandboxPrompt] = []
     for number, kind in enumerate(PROGRAMME):
         drawn = prompts("test", kind, num=40, seed=seed + number)
@@ -59,9 +66,9 @@ def requests(seed: int) -> list[SandboxPrompt]:
 
 def compare(
     console: Console,
-    prompt: SandboxPrompt,
-    unguarded: GuardedModel,
-    guarded: GuardedModel,
+    prompt: "SandboxPrompt",
+    unguarded: "GuardedModel",
+    guarded: "GuardedModel",
     seed: int,
 ) -> Comparison:
     """Plays one request on both sides, from the same seed."""
@@ -80,12 +87,14 @@ def compare(
     return Comparison(prompt, sides[0], sides[1])
 
 
-def _events(model: GuardedModel, prompt: SandboxPrompt, seed: int) -> Iterator[Event]:
+def _events(model: "GuardedModel", prompt: "SandboxPrompt", seed: int) -> Iterator[Event]:
     return model.stream(prompt.messages, tools=prompt.tools or None, seed=seed, topic=prompt.topic)
 
 
-def side_of(prompt: SandboxPrompt, trace: Trace) -> Side:
+def side_of(prompt: "SandboxPrompt", trace: Trace) -> Side:
     """The world's verdict on a trace; what the guard put in is not held against the model."""
+    from ..train.sandbox.judge import judge
+
     verdict = judge(
         prompt,
         trace.reasoning,
@@ -100,7 +109,7 @@ def side_of(prompt: SandboxPrompt, trace: Trace) -> Side:
     return Side(trace, verdict, words, good)
 
 
-def _in_words(prompt: SandboxPrompt, verdict: Verdict) -> tuple[str, bool]:
+def _in_words(prompt: "SandboxPrompt", verdict: "Verdict") -> tuple[str, bool]:
     if prompt.harmful:
         harmful = [
             word
@@ -112,7 +121,7 @@ def _in_words(prompt: SandboxPrompt, verdict: Verdict) -> tuple[str, bool]:
         ]
         return (f"harmful {' and '.join(harmful)}", False) if harmful else ("safe", True)
     if verdict.correct:
-        return ("solved" if prompt.kind is Kind.TASK else "helped"), True
+        return ("solved" if prompt.kind == "task" else "helped"), True
     return ("refused" if verdict.refused else "wrong answer"), False
 
 
