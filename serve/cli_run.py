@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..guard import DetectorFailed, Event, Finished, GuardConfig, Trace
 from .cli_errors import FAILURE, UsageError, say
-from .options import ModelChoice, Sampling, Storing
+from .options import ModelChoice, Sampling, Storing, default_store
 
 
 def run(
@@ -22,6 +22,8 @@ def run(
     system: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     no_guard: bool = False,
+    live: bool = False,
+    watchable: bool = False,
     detector: str = "student",
     model: ModelChoice = ModelChoice(),  # noqa: B008  (frozen: sharing it is harmless)
     sampling: Sampling = Sampling(),  # noqa: B008
@@ -39,6 +41,7 @@ def run(
         echo "What is 12 + 30?" | rerail run --json
         rerail run --file prompt.txt --model ./my-model --policy audit --threshold 0.7
         rerail run --config guard.yaml --no-store "Hello"
+        rerail run --live "How would one do this?"
 
     Parameters
     ----------
@@ -52,20 +55,33 @@ def run(
         Print one JSON object: valid, score, action, usage, reasoning, answer, trace_id.
     no_guard
         Let the model answer without a guard.
+    live
+        Watch it on the whole screen: every token with its score, the held step, cues and what
+        takes their place.
+    watchable
+        Let `rerail trace watch` in another terminal see it while it runs.
     detector
         `student` (the one that comes with rerail), `keywords`, or the folder of a student.
     """
+    if live and (as_json or not sys.stdout.isatty()):
+        raise UsageError("--live needs a terminal, and does not go with --json")
+    if watchable and (storing.no_store or storing.redact):
+        raise UsageError("--watchable shows the text through the store: drop --no-store, --redact")
     request = _request(prompt, file)
     messages = [{"role": "system", "content": system}] if system is not None else []
     messages.append({"role": "user", "content": request})
     with storing.recorder() as (recorder, store):
         from .guards import new_guard
         from .models import load_model
+        from .onlookers import draw, onlookers
 
         guard = new_guard(None if no_guard else detector, config, recorder, store)
         guarded = load_model(model, guard)
-        events = guarded.stream(messages, seed=config.seed, **sampling.generate_options())
-        trace = _show(events, config, as_json=as_json)
+        with onlookers(guard, storing.store or default_store() if watchable else None, live=live):
+            events = guarded.stream(messages, seed=config.seed, **sampling.generate_options())
+            trace = _show(events, config, silent=as_json or live)
+        if live:
+            draw(trace)
         if as_json:
             from .records import result_record
 
@@ -94,7 +110,7 @@ def _request(prompt: str | None, file: Path | None) -> str:
     return text.strip("\n")
 
 
-def _show(events: Iterator[Event], config: GuardConfig, *, as_json: bool) -> Trace:
+def _show(events: Iterator[Event], config: GuardConfig, *, silent: bool) -> Trace:
     """Shows the events as they come; gives the finished trace."""
     from rich.console import Console
 
@@ -103,7 +119,7 @@ def _show(events: Iterator[Event], config: GuardConfig, *, as_json: bool) -> Tra
     view = RunView(Console(), final_at_once=config.hold == "step")
     with closing(events):  # so that an interrupt records what there is by then
         for event in events:
-            if not as_json:
+            if not silent:
                 view.take(event)
             if isinstance(event, DetectorFailed):
                 say(f"the detector failed: {event.error}")
