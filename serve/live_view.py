@@ -14,7 +14,7 @@ from .live_trace import LiveTrace
 from .story import Kind, Row, Story
 from .themes import Theme
 from .trace_render import MIN_WIDTH, gutter, row_lines, rule, tinted
-from .wording import action_words
+from .wording import action_words, count
 
 FLASH_S = 0.8
 """How long a cue flashes before it is drawn as rolled back."""
@@ -70,7 +70,7 @@ def stream_lines(stream: Stream, width: int, height: int, theme: Theme, now: flo
     head = one_line(
         [
             (f"{stream_state(stream)} ", theme.actions[live.action]),
-            (f"{len(live.tokens)} tokens, {live.stream}: {request}", theme.word),
+            (f"{count(len(live.tokens), 'token')}, {live.stream}: {request}", theme.word),
         ],
         width,
     )

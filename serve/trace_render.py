@@ -18,6 +18,7 @@ from .wording import (
     NOT_STORED,
     action_words,
     beyond_cue,
+    count,
     cue_word,
     cue_words,
     facts,
@@ -178,7 +179,9 @@ def _removed_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Lin
         runs = [(f"({NOT_STORED}, {row.num_chars} characters)", theme.quiet)]
     beyond = beyond_cue(row, story.trace.interventions[row.ordinal])
     if beyond and row.text.strip():
-        runs.append((f"  (the last {beyond} of its tokens lie beyond the cue)", theme.quiet))
+        verb = "lies" if beyond == 1 else "lie"
+        words = f"  ({count(beyond, 'token')} at the end {verb} beyond the cue)"
+        runs.append((words, theme.quiet))
     room = width - _size(first)
     return indented(wrapped(runs, room), first, first)
 
@@ -226,12 +229,15 @@ def _merged(runs: Iterator[Run] | Sequence[Run]) -> Iterator[Run]:
 
 
 def _unpadded(pieces: Sequence[Piece]) -> list[Piece]:
-    """Without blanks at the beginning: a rollback takes the blank before the step with it."""
+    """Without blanks around: a rollback takes the blank before the step with it."""
     kept = list(pieces)
     while kept and not kept[0].text.strip():
         kept.pop(0)
+    while kept and not kept[-1].text.strip():
+        kept.pop()
     if kept:
         kept[0] = kept[0]._replace(text=kept[0].text.lstrip())
+        kept[-1] = kept[-1]._replace(text=kept[-1].text.rstrip())
     return kept
 
 

@@ -148,7 +148,7 @@ def beyond_cue(row: Row, each: Intervention) -> int:
     end = found + len(each.cue) if found >= 0 else len(text)
     at = beyond = 0
     for piece in row.pieces:
-        beyond += at >= end and bool(piece.text)
+        beyond += at >= end and bool(piece.text.strip())
         at += len(piece.text)
     return beyond
 
