@@ -46,9 +46,11 @@ class DemoColumn:
         self._trigger_left = 0
         self._trigger_style = ""
         self._pending: _Pending | None = None
+        self._wrapped: tuple[int, list[Text]] | None = None
 
     def take(self, event: Event) -> bool:
         """Whether this is worth a pause: a cue has just been marked, to be struck through next."""
+        self._wrapped = None
         match event:
             case Released():
                 self._released(event.text, event.channel)
@@ -73,13 +75,18 @@ class DemoColumn:
 
     def strike(self) -> None:
         """Strikes the marked cue through."""
+        self._wrapped = None
         if self._pending is not None:
             self.text.stylize(STYLES[Mark.CUE], self._pending.start, self._pending.end)
             self._pending = None
 
     def lines(self, console: Console, width: int) -> list[Text]:
-        """The text so far, wrapped."""
-        return list(self.text.wrap(console, max(10, width)))
+        """The text so far, wrapped; kept until the next change, since frames come faster."""
+        if self._wrapped is None or self._wrapped[0] != width:
+            text = self.text.copy()
+            text.rstrip()
+            self._wrapped = (width, list(text.wrap(console, max(10, width))))
+        return self._wrapped[1]
 
     def _released(self, text: str, channel: Channel | None) -> None:
         ours, theirs = text[: self._trigger_left], text[self._trigger_left :]

@@ -20,7 +20,7 @@ from .demo_column import DemoColumn
 _SIDE_BY_SIDE = 76
 """Columns from which the two sides fit beside each other."""
 
-_FRAMES_PER_SECOND = 20
+_FRAMES_PER_SECOND = 12
 _PAUSE_AT_CUE_S = 0.45
 
 
