@@ -23,7 +23,8 @@ class Engine(Protocol):
     Methods that read text raise `ValueError` with a sentence for the user where they cannot.
     """
 
-    backend: AsyncBackend
+    @property
+    def backend(self) -> AsyncBackend: ...
 
     @property
     def model_names(self) -> Sequence[str]:

@@ -88,7 +88,7 @@ def _message(value: Any, where: str) -> Message:
         raise invalid(where, "give an object with role and content")
     message = {name: each for name, each in value.items() if each is not None}
     role = message.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise invalid(f"{where}.role", f"use one of {', '.join(_ROLES)}")
     unknown = set(message) - _FIELDS[role]
     if unknown:
