@@ -4,7 +4,7 @@
 same ids. Everything that is not about generating falls through to the model.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -208,7 +208,7 @@ class GuardedModel:
         seed: int | None = None,
         topic: str | None = None,
         **generation: Any,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """As `chat`, as events while they happen, `Finished` last.
 
         Generation starts with the first event asked for, in a thread of its own. Closing the
@@ -226,7 +226,9 @@ class GuardedModel:
             raise ValueError("stream() gives the events itself: leave the streamer out")
         return self._events(request, prompt, seed)
 
-    def _events(self, request: Request, prompt: Prompt, seed: int | None) -> Iterator[Event]:
+    def _events(
+        self, request: Request, prompt: Prompt, seed: int | None
+    ) -> Generator[Event, None, None]:
         queue: SimpleQueue[list[Event] | BaseException | None] = SimpleQueue()
         cancelled = Flag()
 

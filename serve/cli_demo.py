@@ -4,10 +4,14 @@ import sys
 import time
 from pathlib import Path
 from shutil import which
+from typing import TYPE_CHECKING
 
 from ..guard import GuardConfig
 from .cli_errors import FAILURE
 from .options import ModelChoice, Storing, default_store
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def demo(
@@ -66,7 +70,7 @@ def demo(
         return FAILURE if recorder.num_lost else 0
 
 
-def _say_what_next(console: "Console", storing: Storing) -> None:  # noqa: F821
+def _say_what_next(console: "Console", storing: Storing) -> None:
     from rich.text import Text
 
     command = _command()

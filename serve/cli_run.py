@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -110,7 +110,7 @@ def _request(prompt: str | None, file: Path | None) -> str:
     return text.strip("\n")
 
 
-def _show(events: Iterator[Event], config: GuardConfig, *, silent: bool) -> Trace:
+def _show(events: Generator[Event, None, None], config: GuardConfig, *, silent: bool) -> Trace:
     """Shows the events as they come; gives the finished trace."""
     from rich.console import Console
 
