@@ -1,6 +1,7 @@
 """Runs the application: listens, drains on SIGTERM, ends."""
 
 import asyncio
+import signal
 import socket
 
 import uvicorn
@@ -59,6 +60,13 @@ def run_server(service: Service) -> bool:
     """Serves until a signal comes; whether all went well."""
     set_up_logs(service.settings.log_level)
     server = DrainingServer(new_app(service), service)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # The web server's own handler raises the signal once more when all is done; being told to end
+    # is no failure, so the process ends with 0.
+    signal.signal(signal.SIGTERM, end)
     server.run()
     return server.started and service.load_failure is None
 

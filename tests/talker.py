@@ -22,8 +22,8 @@ def tokens_of(text: str) -> list[Token]:
 
 
 class Talker:
-    """`say TEXT` generates TEXT after the opened chain of thought; `break TEXT` fails after it;
-    anything else gets `DEFAULT`. After an intervention it says `SAFE`."""
+    """`say TEXT` generates TEXT after the opened chain of thought, `repeat N TEXT` does so N times,
+    `break TEXT` fails after it; anything else gets `DEFAULT`. After an intervention: `SAFE`."""
 
     def __init__(self, *, delay_s: float = 0.0) -> None:
         self.reasoning_format = FORMATS["r1"]
@@ -46,6 +46,9 @@ class Speech:
         self._breaks = word == "break"
         if Author.INJECTED in kept.authors:
             text = SAFE
+        elif word == "repeat":
+            times, _, text = text.partition(" ")
+            text = f"{text} " * int(times)
         elif word not in ("say", "break"):
             text = DEFAULT
         tokens = tokens_of(text)
