@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy.exc import IntegrityError
-
 from ..guard import Store, Trace
 from ..guard.store_errors import StoreError
 from .wire_errors import overloaded
@@ -41,6 +39,8 @@ class WhenUnstored(StrEnum):
 class _Waiting:
     trace: Trace
     num_attempts: int = 0
+    num_stored_before: int = 0
+    """How many had been stored when it first failed."""
 
 
 class TraceWriter:
@@ -162,10 +162,13 @@ class TraceWriter:
         try:
             self._store.add(waiting.trace, redacted=self._redacted)
         except StoreError as error:
-            if isinstance(error.__cause__, IntegrityError):
+            if self._has(waiting.trace.id):
                 self.num_stored += 1  # an attempt whose success was not heard of
                 return True
-            if waiting.num_attempts >= _MAX_ATTEMPTS and not self.failing:
+            if waiting.num_attempts == 1:
+                waiting.num_stored_before = self.num_stored
+            others_go = self.num_stored > waiting.num_stored_before
+            if others_go and waiting.num_attempts >= _MAX_ATTEMPTS:
                 self._lose(waiting.trace, str(error))
                 return True
             if not self.failing:
@@ -180,6 +183,13 @@ class TraceWriter:
         self.failing = False
         self.num_stored += 1
         return True
+
+    def _has(self, trace_id: str) -> bool:
+        assert self._store is not None
+        try:
+            return self._store.summary(trace_id) is not None
+        except StoreError:  # it is not there, or nobody can tell now
+            return False
 
     def _lose(self, trace: Trace, why: str) -> None:
         self.num_lost += 1

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from .engine import Engine
 from .wire_errors import invalid
-from .wire_fields import COMPLETIONS, Fields
+from .wire_fields import COMPLETIONS, Fields, check_type
 from .wire_generation import GenerationRequest, read_generation
+
+# The package's own type is a union of lazily checked lists, of which pydantic takes the first.
+_PROMPTS: TypeAdapter[Any] = TypeAdapter(list[str] | list[int] | list[list[int]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,7 @@ def read_completion(body: Any, engine: Engine, *, max_choices: int) -> Completio
     """Raises `ApiError` naming the field that cannot be served."""
     fields = Fields(body, COMPLETIONS)
     generation = read_generation(fields, engine, max_choices=max_choices)
-    prompts = _prompts(fields.take("prompt"))
+    prompts = _prompts(fields.take_unchecked("prompt"))
     if len(prompts) * generation.n > max_choices:
         raise invalid("prompt", f"prompts times n may be {max_choices} at most")
     echo = fields.flag("echo")
@@ -36,7 +41,9 @@ def read_completion(body: Any, engine: Engine, *, max_choices: int) -> Completio
 def _prompts(value: Any) -> tuple[str | Sequence[int], ...]:
     if isinstance(value, str):
         return (value,)
-    if not value:
+    if value:
+        check_type("prompt", value, _PROMPTS)
+    else:
         raise invalid("prompt", "give a text, token ids, or a list of them")
     if isinstance(value[0], int):
         return (tuple(value),)
