@@ -88,13 +88,14 @@ class Browser(App[None]):
         self._note = ""
         self._starts_with = theme
         self.steps = Steps(THEMES[theme])
+        self._status = Static(id="status", markup=False)
 
     def compose(self) -> ComposeResult:
         options = [Option(self._title(each), id=str(i)) for i, each in enumerate(self._summaries)]
         with Horizontal():
             yield OptionList(*options, id="traces", markup=False)
             yield self.steps
-        yield Static(id="status", markup=False)
+        yield self._status
         yield Input(placeholder="search for", id="search")
         yield Footer()
 
@@ -249,7 +250,7 @@ class Browser(App[None]):
         lines = [self._step_words(), self._note or self._threshold_words()]
         self._note = ""
         words = "\n".join(one_line(line, width) for line in lines)
-        self.query_one("#status", Static).update(Text(words))
+        self._status.update(Text(words))
 
     def _step_words(self) -> str:
         steps = self.steps
