@@ -20,7 +20,7 @@ from ..guard import (
     Trace,
     TriggerInjected,
 )
-from .timeline import STYLES, Mark, score_text
+from .marks import STYLES, Mark, score_text
 from .visible import visible
 
 _BEFORE_STRIKING = "bold red"

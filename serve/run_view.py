@@ -18,7 +18,7 @@ from ..guard import (
     TriggerInjected,
 )
 from ..guard.decision import Verdict
-from .timeline import STYLES, Mark, score_text
+from .marks import STYLES, Mark, score_text
 from .visible import visible
 
 _CHANNEL_STYLES = {Channel.REASONING: "dim", Channel.ANSWER: "", Channel.TOOL_CALL: "cyan"}
