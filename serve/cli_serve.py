@@ -1,13 +1,14 @@
 """`rerail serve`: an OpenAI-compatible server whose every answer is guarded."""
 
 import os
+from contextlib import ExitStack
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from ..guard import GuardConfig
 from .cli_errors import FAILURE, UsageError, options_checked
-from .options import ModelChoice, Storing
+from .options import ModelChoice, Storing, default_store
 from .server_settings import ServerSettings, Trust
 
 
@@ -18,6 +19,7 @@ def serve(
     engine: str = "transformers",
     detector: str = "student",
     no_guard: bool = False,
+    watchable: bool = False,
     device: str | None = None,
     dtype: str | None = None,
     trust_remote_code: bool = False,
@@ -49,6 +51,8 @@ def serve(
         `student` (the one that comes with rerail), `keywords`, or the folder of a student.
     no_guard
         Serve without a guard: every trace and metric then says that nothing was scanned.
+    watchable
+        Let `rerail trace watch` on the same store see generations while they run.
     device
         Such as `cpu` or `cuda`; by default where the model library puts it.
     dtype
@@ -90,6 +94,11 @@ def serve(
         check_exposure(settings, len(keys))
         api_keys = ApiKeys(keys, anonymous_trusted=settings.trust is Trust.ALL)
 
+        if watchable and (storing.no_store or storing.redact):
+            raise UsageError(
+                "--watchable shows the text through the store: drop --no-store, --redact"
+            )
+
     store = None if storing.no_store else storing.open()
     success = {} if store is None else store.trigger_success()
 
@@ -111,5 +120,11 @@ def serve(
         capacity=settings.store_buffer,
         when_unstored=settings.when_unstored,
     )
-    service = Service(load, config, settings, api_keys, writer)
-    return 0 if run_server(service) else FAILURE
+    with ExitStack() as stack:
+        watch = None
+        if watchable:
+            from .live_channel import LiveWriter
+
+            watch = stack.enter_context(LiveWriter(storing.store or default_store())).watch
+        service = Service(load, config, settings, api_keys, writer, watch=watch)
+        return 0 if run_server(service) else FAILURE

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..guard import Detector, Event, Guard, GuardConfig, Prompt, Trace, TriggerPool
+from ..guard import Detector, Event, Guard, GuardConfig, Prompt, Session, Trace, TriggerPool
 from ..guard.backend_async import AsyncBackend
 from ..guard.judge_service import JudgeService
 from ..guard.loop_async import guarded_async
@@ -15,7 +15,7 @@ from .api_keys import ApiKeys, Caller
 from .engine import Engine
 from .mailbox import Mailbox
 from .rate_limits import RateLimits
-from .server_logs import log_error, log_event
+from .server_logs import log_event
 from .server_metrics import Metrics, TimedDetector
 from .server_settings import ServerSettings
 from .stop_strings import StoppingBackend
@@ -46,8 +46,10 @@ class Service:
         settings: ServerSettings,
         keys: ApiKeys,
         writer: TraceWriter,
+        *,
+        watch: Callable[[Session], None] | None = None,
     ) -> None:
-        """`load` runs in a thread once the server listens."""
+        """`load` runs in a thread once the server listens; `watch` is for onlookers (`Guard`)."""
         self.config = config
         self.settings = settings
         self.keys = keys
@@ -61,6 +63,7 @@ class Service:
         self.draining = False
         self.load_failure: BaseException | None = None
         self._load = load
+        self._watch = watch
         self._parts: Parts | None = None
         self._judge: JudgeService | None = None
         self._mailboxes: set[Mailbox[Any]] = set()
@@ -80,12 +83,11 @@ class Service:
         return self._parts is not None
 
     async def start(self) -> None:
-        """Loads engine and detector; a failure is kept in `load_failure`, and logged."""
+        """Loads engine and detector; a failure is kept in `load_failure`, and ends the server."""
         try:
             parts = await asyncio.to_thread(self._load)
         except Exception as error:
             self.load_failure = error
-            log_error("the model or the detector cannot be loaded", error)
             return
         detector = parts.detector
         if detector is not None:
@@ -109,8 +111,6 @@ class Service:
 
     async def readiness(self) -> str | None:
         """`None` if the server is ready, else why it is not."""
-        if self.load_failure is not None:
-            return "the model or the detector could not be loaded"
         if self._parts is None:
             return "the model is being loaded"
         if self.draining:
@@ -152,7 +152,13 @@ class Service:
                 )
             config = options.over(config)
         parts = self._parts
-        return Guard(parts.detector, config, triggers=parts.triggers, record=self._finished)
+        return Guard(
+            parts.detector,
+            config,
+            triggers=parts.triggers,
+            record=self._finished,
+            watch=self._watch,
+        )
 
     def generate(
         self,
