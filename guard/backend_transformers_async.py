@@ -47,7 +47,8 @@ SAMPLING = frozenset(
     }
 )
 """What `sampling` may hold, with vLLM's and OpenAI's names. What is missing is the model's own
-setting; a temperature of 0 takes the likeliest token."""
+setting; a temperature of 0 takes the likeliest token. The keys of `logit_bias` are token ids, as
+numbers or, as in JSON, as texts."""
 
 
 class AsyncTransformersBackend:
@@ -245,7 +246,7 @@ def _generate_options(sampling: Mapping[str, Any], prompt_length: int) -> dict[s
         prompt_length,
         presence=sampling.get("presence_penalty") or 0.0,
         frequency=sampling.get("frequency_penalty") or 0.0,
-        bias=sampling.get("logit_bias") or {},
+        bias={int(each): add for each, add in (sampling.get("logit_bias") or {}).items()},
     )
     if penalties.active:
         options["logits_processor"] = LogitsProcessorList([penalties])

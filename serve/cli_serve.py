@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..guard import GuardConfig
+from ..guard import GuardConfig, ReasoningFormat
 from .cli_errors import FAILURE, UsageError, options_checked
 from .options import ModelChoice, Storing, default_store
 from .server_settings import ServerSettings, Trust
@@ -20,6 +20,7 @@ def serve(
     detector: str = "student",
     no_guard: bool = False,
     watchable: bool = False,
+    reasoning_parser: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
     trust_remote_code: bool = False,
@@ -53,6 +54,8 @@ def serve(
         Serve without a guard: every trace and metric then says that nothing was scanned.
     watchable
         Let `rerail trace watch` on the same store see generations while they run.
+    reasoning_parser
+        The same as --reasoning-format, by the name that it has in vLLM.
     device
         Such as `cpu` or `cuda`; by default where the model library puts it.
     dtype
@@ -74,13 +77,16 @@ def serve(
     from .server_service import Parts, Service
     from .trace_writer import TraceWriter
 
+    if reasoning_parser is not None:
+        with options_checked():
+            ReasoningFormat.named(reasoning_parser)
     choice = EngineChoice(
         model=ModelChoice(
             model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         ),
         served_names=settings.served_model_name,
         max_model_len=settings.max_model_len,
-        reasoning_format=config.reasoning_format,
+        reasoning_format=reasoning_parser or config.reasoning_format,
     )
     with options_checked():
         if engine not in ENGINES:

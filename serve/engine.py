@@ -8,13 +8,46 @@ from ..guard import Message, Prompt
 from ..guard.backend_async import AsyncBackend
 
 
+class Option(Protocol):
+    """A request field that goes to the engine."""
+
+    def read(self, value: Any) -> Any:
+        """The value for `sampling`; plain data, since it is stored with the trace. Raises
+        `ValueError` with what to give instead."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class NumberOption:
-    """A request field that the engine takes as it is, with the range of its values."""
+    """A number within a range."""
 
     minimum: float
     maximum: float
     whole: bool = False
+
+    def read(self, value: Any) -> float:
+        kinds = int if self.whole else (int, float)
+        wrong = isinstance(value, bool) or not isinstance(value, kinds)
+        if wrong or not self.minimum <= value <= self.maximum:
+            kind = "whole number" if self.whole else "number"
+            raise ValueError(f"give a {kind} from {self.minimum:g} to {self.maximum:g}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class LogitBiasOption:
+    """OpenAI's `logit_bias`: token ids, as text, and what is added to their logits."""
+
+    vocabulary_size: int
+
+    def read(self, value: Any) -> dict[str, float]:
+        bias = NumberOption(-100.0, 100.0)
+        if not isinstance(value, dict) or len(value) > 1000:
+            raise ValueError("give an object of at most 1000 token ids and numbers")
+        for token_id in value:
+            if not token_id.isdecimal() or int(token_id) >= self.vocabulary_size:
+                raise ValueError(f"{token_id[:20]!r} is no token id of this model")
+        return {token_id: bias.read(each) for token_id, each in value.items()}
 
 
 class Engine(Protocol):
@@ -40,7 +73,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def number_options(self) -> Mapping[str, NumberOption]:
+    def options(self) -> Mapping[str, Option]:
         """Request fields beyond temperature, top_p, seed and the lengths, handed to `sampling`."""
         ...
 

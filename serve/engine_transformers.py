@@ -11,9 +11,9 @@ from ..guard import Message, Prompt, ReasoningFormat
 from ..guard.backend_transformers_async import AsyncTransformersBackend
 from ..guard.chat_template import ChatTemplate
 from ..guard.control_text import ControlText
-from .engine import NumberOption
+from .engine import LogitBiasOption, NumberOption, Option
 
-NUMBER_OPTIONS: Mapping[str, NumberOption] = {
+OPTIONS: Mapping[str, Option] = {
     "top_k": NumberOption(-1, 1_000_000, whole=True),
     "min_p": NumberOption(0.0, 1.0),
     "repetition_penalty": NumberOption(0.1, 10.0),
@@ -48,7 +48,7 @@ class TransformersEngine:
         self.model_names = tuple(model_names)
         self.stored_name = getattr(model, "name_or_path", "") or type(model).__name__
         self.max_model_len = max_model_len or limit
-        self.number_options = NUMBER_OPTIONS
+        self.options = {**OPTIONS, "logit_bias": LogitBiasOption(len(tokenizer))}
         self.template_options = _template_options(tokenizer)
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)

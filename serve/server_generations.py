@@ -45,11 +45,6 @@ class Job:
     def reports(self) -> bool:
         return self.request.guard is not None and self.request.guard.report
 
-    @property
-    def says_retractions(self) -> bool:
-        """Text that may have to be taken back is only sent with word of it."""
-        return self.reports or self.service.config.hold != "step"
-
 
 async def respond(http: Request, job: Job) -> Response:
     """The response; generation has ended when it has been sent, or when the client has gone."""
@@ -110,7 +105,7 @@ async def _events(job: Job) -> AsyncGenerator[bytes]:
                 whole.add(part.delta)
                 if part.delta:
                     record = answer.chunk(part.index, part.delta)
-                    if part.delta.retracts and job.says_retractions:
+                    if part.delta.retracts:  # whoever asks or not: else the text would be wrong
                         record["rerail"] = retraction(part.index, part.delta)
                     yield event(record)
                 if part.trace is not None:

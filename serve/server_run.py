@@ -44,6 +44,10 @@ class DrainingServer(uvicorn.Server):
             port = self.servers[0].sockets[0].getsockname()[1]
             log_event("listening", address=f"http://{self.config.host}:{port}")
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ends at once where the model cannot be loaded: there is nothing to wait for."""
+        return self._service.load_failure is not None or await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called once the signal has come."""
         self._service.draining = True
@@ -57,7 +61,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def run_server(service: Service) -> bool:
-    """Serves until a signal comes; whether all went well."""
+    """Serves until a signal comes; whether it could listen. Raises what loading raised."""
     set_up_logs(service.settings.log_level)
     server = DrainingServer(new_app(service), service)
 
@@ -68,7 +72,9 @@ def run_server(service: Service) -> bool:
     # is no failure, so the process ends with 0.
     signal.signal(signal.SIGTERM, end)
     server.run()
-    return server.started and service.load_failure is None
+    if service.load_failure is not None:
+        raise service.load_failure
+    return server.started
 
 
 def check_exposure(settings: ServerSettings, num_keys: int) -> None:

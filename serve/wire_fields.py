@@ -14,6 +14,7 @@ from openai.types.chat.completion_create_params import (
 from openai.types.completion_create_params import CompletionCreateParamsBase as CompletionParams
 from pydantic import TypeAdapter, ValidationError
 
+from .engine import NumberOption
 from .wire_errors import ApiError, invalid
 
 NEUTRAL: Mapping[str, Callable[[Any], bool]] = {
@@ -67,11 +68,10 @@ class Fields:
         value = self.take(name)
         if value is None:
             return None
-        wrong = isinstance(value, bool) or not isinstance(value, int if whole else (int, float))
-        if wrong or not minimum <= value <= maximum:
-            kind = "whole number" if whole else "number"
-            raise invalid(name, f"give a {kind} from {minimum:g} to {maximum:g}")
-        return value
+        try:
+            return NumberOption(minimum, maximum, whole).read(value)
+        except ValueError as error:
+            raise invalid(name, str(error)) from error
 
     def whole(self, name: str, minimum: int, maximum: int) -> int | None:
         """A whole number within a range."""

@@ -62,10 +62,13 @@ def read_generation(fields: Fields, engine: Engine, *, max_choices: int) -> Gene
             sampling[name] = value
     if sampling.get("top_p") == 0:
         raise invalid("top_p", "give a number above 0; temperature 0 takes the likeliest token")
-    for name, option in engine.number_options.items():
-        value = fields.number(name, option.minimum, option.maximum, whole=option.whole)
+    for name, option in engine.options.items():
+        value = fields.take_unchecked(name)
         if value is not None:
-            sampling[name] = value
+            try:
+                sampling[name] = option.read(value)
+            except ValueError as error:
+                raise invalid(name, str(error)) from error
     seed = fields.whole("seed", -(2**63), 2**63 - 1)
     guard, user = fields.take("rerail"), fields.take("user")
     return GenerationRequest(

@@ -81,7 +81,7 @@ class TalkerEngine:
         self.model_names = ("talker", "other-name")
         self.stored_name = "talker@test"
         self.max_model_len = max_model_len
-        self.number_options = {"top_k": NumberOption(-1, 100, whole=True)}
+        self.options = {"top_k": NumberOption(-1, 100, whole=True)}
         self.template_options = frozenset({"enable_thinking"})
         self.rendered: list[tuple[Sequence[Message], Sequence[Any], Mapping[str, Any]]] = []
         self.is_ready = True
