@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from ..guard import Action, Channel, FinishReason
 from ..guard.store_query import TraceFilter, TraceOrder
+from .cli_errors import options_checked
 from .options import Moment
 
 if TYPE_CHECKING:
@@ -63,23 +64,24 @@ class Wanted:
         limit: int | None = None,
         offset: int = 0,
     ) -> TraceFilter:
-        """As the store takes it. Raises `ValueError` for wrong values."""
-        return TraceFilter(
-            action=self.action,
-            channel=self.channel,
-            model=self.model,
-            detector=self.detector,
-            topic=self.topic,
-            trigger=self.trigger,
-            contains=self.contains,
-            min_score=self.min_score,
-            finish=self.finish,
-            since=self.since,
-            until=self.until,
-            order=order,
-            limit=limit,
-            offset=offset,
-        )
+        """As the store takes it. Raises `UsageError` for wrong values."""
+        with options_checked():
+            return TraceFilter(
+                action=self.action,
+                channel=self.channel,
+                model=self.model,
+                detector=self.detector,
+                topic=self.topic,
+                trigger=self.trigger,
+                contains=self.contains,
+                min_score=self.min_score,
+                finish=self.finish,
+                since=self.since,
+                until=self.until,
+                order=order,
+                limit=limit,
+                offset=offset,
+            )
 
 
 @Parameter(name="*")
