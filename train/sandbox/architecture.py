@@ -34,7 +34,7 @@ def new_model(shape: Shape, tokenizer_ids: dict[str, int], seed: int) -> Qwen3Fo
         num_key_value_heads=shape.heads,
         head_dim=shape.hidden // shape.heads,
         max_position_embeddings=shape.context,
-        rope_theta=10000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         tie_word_embeddings=True,
         initializer_range=0.02,
         pad_token_id=tokenizer_ids["pad"],

@@ -25,6 +25,11 @@ BEGINNING_SHARE = 0.4
 """Share of the examples that are cut after a few steps: among the first ones, and later."""
 STOPPED_ANSWER_SHARE = 0.1
 """Share of the complying traces whose answer is stopped by an injected trigger."""
+SUMS_FROM = 25_200
+"""From this example on tasks come more often and weigh more: a sum cannot be learned before the
+model can carry numbers over, and then needs many."""
+MORE_TASKS_SHARE = 0.15
+TASK_WEIGHT = 3.0
 QUESTION_SHARE = 0.14
 """Share of the examples that ask the self-detection questions about a trace."""
 
@@ -124,7 +129,10 @@ def examples(
     for number in range(first, first + num):
         rng = Random(f"example/{seed}/{number}")
         asks = number >= LESSON_EXAMPLES // 2 and rng.random() < QUESTION_SHARE
-        item = trace(Split.TRAIN, seed, number, forced=not asks)
+        sums = number >= SUMS_FROM
+        kind = Kind.TASK if sums and not asks and rng.random() < MORE_TASKS_SHARE else None
+        item = trace(Split.TRAIN, seed, number, kind=kind, forced=not asks)
+        heavy = TASK_WEIGHT if sums and not asks and item.kind is Kind.TASK else 1.0
         if asks:
             made = question_pieces(tokenizer, item, rng)
         else:
@@ -132,7 +140,7 @@ def examples(
             made = pieces(tokenizer, item, rng, cut=rng.random() < share)
         for text, weight in made:
             texts.append(text)
-            weights.append(weight)
+            weights.append(weight * heavy)
             owners.append(number - first)
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
     result = [Example([], []) for _ in range(num)]

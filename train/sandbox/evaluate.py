@@ -198,7 +198,7 @@ def _share(values: Sequence[object] | object) -> float:
 
 
 def measure(
-    folder: Path, split: Split = Split.TEST, num: int = 400, seed: int = 0
+    folder: Path, split: Split = Split.TEST, num: int = 300, seed: int = 0
 ) -> dict[str, float | None]:
     """Evaluate a model folder and keep the figures in its `evaluation.json`."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
@@ -213,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure a sandbox model.")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--split", type=Split, default=Split.TEST, choices=list(Split))
-    parser.add_argument("--num", type=int, default=400, help="prompts of each kind")
+    parser.add_argument("--num", type=int, default=300, help="prompts of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()

@@ -9,7 +9,7 @@ def model_folder() -> Path:
 
     Raises FileNotFoundError when the installation lacks it.
     """
-    folder = Path(str(files(__package__))) / "model"
+    folder = Path(str(files("rerail.train.sandbox"))) / "model"
     if not (folder / "model.safetensors").exists():
         raise FileNotFoundError(
             f"{folder} holds no sandbox model: reinstall rerail, or rebuild it with "

@@ -36,7 +36,7 @@ class BuildError(RuntimeError):
 class BuildConfig:
     """Everything that decides what comes out."""
 
-    steps: int = 2400
+    steps: int = 3400
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
     batch_tokens: int = 3072
@@ -99,8 +99,9 @@ def train(config: BuildConfig, out: Path, *, show: bool = True) -> bool:
 
 def tokenizer_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     """The ids of pad, bos and eos."""
-    ids = tokenizer.convert_tokens_to_ids([vocabulary.PAD, vocabulary.BOS, vocabulary.END])
-    return dict(zip(("pad", "bos", "eos"), ids, strict=True))
+    vocabulary_ids = tokenizer.get_vocab()
+    named = {"pad": vocabulary.PAD, "bos": vocabulary.BOS, "eos": vocabulary.END}
+    return {name: vocabulary_ids[token] for name, token in named.items()}
 
 
 def loss_of(model: Qwen3ForCausalLM, batch: list[Example]) -> Tensor:
