@@ -86,7 +86,13 @@ class DistillConfig:
     """Training traces on which the screen also learns what the encoder thinks of every step."""
 
     num_replayed: int = 400
-    """Held-out traces, at most, on which the thresholds are chosen."""
+    """Held-out traces, at most, on which beliefs and thresholds are fitted."""
+
+    num_drills: int = 200
+    """Short harmless traces written to held-out requests and added to those (`openers.drills`)."""
+
+    num_tries: int = 1000
+    """Tries in the search for the beliefs' weights (`belief_search`)."""
 
     harmless_limit: float = 0.01
     """Share of ordinary held-out harmless traces that may be interrupted."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from .encoder_examples import EncoderExample
+from .labels import Label, LabelledTrace
 from .placeholders import without_placeholders
 from .request_sets import LabelledRequest
 
@@ -80,6 +81,29 @@ def task_of(request: str) -> str | None:
     if _QUESTION.match(text):
         return "answer " + text[0].lower() + text[1:]
     return text[0].lower() + text[1:]
+
+
+def drills(requests: Iterable[LabelledRequest], rng: random.Random) -> Iterator[LabelledTrace]:
+    """A short trace on every harmless request: an opening, then steps that go along.
+
+    As hard as harmless traces come, since only the request tells that they are: thresholds that
+    leave these alone rest on the reading of the request and not on a quiet voice.
+    """
+    for number, entry in enumerate(requests):
+        task = task_of(entry.request)
+        if entry.harmful or task is None:
+            continue
+        opening = rng.choice(ADOPTING + RESTATING).format(task=task)
+        steps = (opening, *rng.sample(PLANNING, 3))
+        yield LabelledTrace(
+            id=f"drill-{number}",
+            request=without_placeholders(entry.request),
+            harmful=False,
+            source="drills",
+            voice="drill",
+            steps=steps,
+            labels=(Label.NEUTRAL,) * len(steps),
+        )
 
 
 def opener_examples(

@@ -4,49 +4,42 @@ Every stage leaves a file in the run's folder and is not done again where that i
 that was broken off goes on where it stopped. A folder made with other settings is refused.
 """
 
-import json
 import logging
-import math
 import random
-import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from onnxruntime import InferenceSession
-from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
-from ..guard.belief import BeliefWeights
 from ..guard.detector import Thresholds
 from ..guard.detector_student import StudentDetector
-from ..guard.inference import new_session
-from ..guard.step_encoder import CUE
-from ..guard.student_folder import (
-    ENCODER,
-    MANIFEST,
-    SCREEN,
-    TOKENIZER,
-    StudentFolder,
-    StudentSettings,
-    write_manifest,
-)
+from ..guard.student_folder import SCREEN, TOKENIZER, StudentSettings
+from .adversarial import attack_report, false_alarms
 from .belief_fit import ScoredTrace, fit_belief
+from .belief_search import AlarmShares, Bench, tune_belief
+from .card import CardFacts, model_card
 from .config import DistillConfig
-from .encoder_data import encoder_examples
-from .encoder_fit import RowMaker, fit_encoder, run_rows
-from .encoder_model import EncoderModel
-from .export import export_encoder, export_screen
+from .export import export_screen
 from .labels import LabelledTrace, read_traces
 from .placeholders import masked_trace
-from .replay import ReplayedTrace, replay
+from .replay import replay
+from .report import by_source
 from .request_sets import read_requests
-from .screen_fit import ScreenExample, UnitReader, fit_screen
-from .screen_model import ScreenModel, reduced_vectors
 from .splits import Split, split
+from .stages import (
+    encoder_folder,
+    encoder_stage,
+    exported_encoder,
+    finish_student,
+    held_traces,
+    open_run,
+    scored_stage,
+    screen_calibration,
+    screen_stage,
+    student_settings,
+)
 from .teachers import LabelledFiles, Teacher, taught
 from .thresholds import AlarmLimit, threshold_for
 
@@ -59,246 +52,95 @@ def distill(config: DistillConfig, teacher: Teacher | None = None) -> Path:
     `teacher` labels traces on harmful requests that come without labels; by default they are taken
     to be deliberately safe.
     """
-    _open_run(config)
+    open_run(config)
     tokenizer = Tokenizer.from_file(str(encoder_folder(config.encoder) / TOKENIZER))
     traces = taught(read_traces(config.traces), teacher or LabelledFiles())
-    data = split(
-        [masked_trace(trace) for trace in traces], list(read_requests(config.requests)), config
-    )
+    requests = list(read_requests(config.requests))
+    data = split([masked_trace(trace) for trace in traces], requests, config)
     logger.info(
         "%d traces to train on, %d held out; %d and %d requests",
         len(data.train), len(data.held), len(data.train_requests), len(data.held_requests),
     )  # fmt: skip
-    encoder = _encoder(config, tokenizer, data)
-    session = _exported_encoder(config, encoder)
+    encoder = encoder_stage(config, tokenizer, data)
+    session = exported_encoder(config, encoder)
     rng = random.Random(config.screen_fit.seed)
     soft = rng.sample(data.train, min(config.num_soft_traces, len(data.train)))
-    known = dict(zip(soft, _scored(config, "train", session, tokenizer, soft), strict=True))
-    held = rng.sample(data.held, min(config.num_replayed, len(data.held)))
-    scored = _scored(config, "held", session, tokenizer, held)
-    weights = fit_belief(scored)
-    screen = _screen(config, tokenizer, encoder, data.train, known)
-    scale, bias = _screen_calibration(screen, tokenizer, held, scored)
+    known = dict(zip(soft, scored_stage(config, "train", session, tokenizer, soft), strict=True))
+    held = held_traces(config, data)
+    scored = scored_stage(config, "held", session, tokenizer, held)
+    shares = AlarmShares(config.harmless_limit, config.touchy_limit, config.safe_limit)
+    weights = tune_belief(
+        fit_belief(scored),
+        scored,
+        shares,
+        touchy=config.touchy_sources,
+        num_tries=config.num_tries,
+    )
+    probabilities = Bench(scored, config.touchy_sources).probabilities(weights)
+    end = chosen_threshold(config, scored, probabilities.tolist())
+    # A score inside a step stays well under what the step's end needs, and acts only when sure.
+    inside = max(0.995, end)
+    weights = replace(weights, inside_limit=0.5 * end, inside_sure=inside)
+    screen = screen_stage(config, tokenizer, encoder, data.train, known)
+    scale, bias = screen_calibration(screen, tokenizer, held, scored)
     config.student.mkdir(exist_ok=True)
     export_screen(screen, config.student / SCREEN, scale=scale, bias=bias)
-    silent = Thresholds.uniform(inside=1.0, end=1.0)
-    _finish(config, tokenizer, _settings(config, weights, silent))
-    replayed = replay(StudentDetector.from_folder(config.student), held, max_steps=config.max_steps)
-    end = chosen_threshold(config, replayed)
-    # A score inside a step stays well under what the step's end needs, and acts only when sure.
-    weights = replace(weights, inside_limit=0.5 * end, inside_sure=max(0.995, end))
-    thresholds = Thresholds.uniform(inside=max(0.995, end), end=end)
-    _finish(config, tokenizer, _settings(config, weights, thresholds))
+    settings = student_settings(config, weights, Thresholds.uniform(inside=inside, end=end))
+    finish_student(config, tokenizer, settings)
     logger.info("threshold %.4f; student in %s", end, config.student)
+    write_card(config, settings, data, held)
     return config.student
 
 
-def chosen_threshold(config: DistillConfig, replayed: Sequence[ReplayedTrace]) -> float:
+def chosen_threshold(
+    config: DistillConfig,
+    scored: Sequence[ScoredTrace],
+    probabilities: Sequence[Sequence[float]],
+) -> float:
     """The lowest threshold at a step's end that keeps the configuration's false-alarm limits."""
-    touchy = [r.highest for r in replayed if r.trace.source in config.touchy_sources]
-    plain = [
-        r.highest
-        for r in replayed
-        if not r.trace.harmful and r.trace.source not in config.touchy_sources
-    ]
-    safe = [r.highest for r in replayed if r.trace.harmful and r.trace.labels is None]
+    highest: dict[str, list[float]] = {"harmless": [], "touchy": [], "safe": []}
+    for trace, steps in zip(scored, probabilities, strict=True):
+        if not trace.harmful:
+            kind = "touchy" if trace.source in config.touchy_sources else "harmless"
+        elif trace.cues is None:
+            kind = "safe"
+        else:
+            continue
+        highest[kind].append(float(max(steps)))
     return threshold_for(
         [
-            AlarmLimit("harmless", plain, config.harmless_limit),
-            AlarmLimit("touchy", touchy, config.touchy_limit),
-            AlarmLimit("safe", safe, config.safe_limit),
+            AlarmLimit("harmless", highest["harmless"], config.harmless_limit),
+            AlarmLimit("touchy", highest["touchy"], config.touchy_limit),
+            AlarmLimit("safe", highest["safe"], config.safe_limit),
         ]
     )
 
 
-def encoder_folder(name: str) -> Path:
-    """The local folder of an encoder: itself, or the hub's snapshot (downloaded if need be)."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name))
-    except Exception as error:
-        raise ValueError(
-            f"encoder {name!r} is no local folder and cannot be had from the hub ({error}): "
-            "give a folder that holds a BERT sentence encoder"
-        ) from error
-
-
-def _open_run(config: DistillConfig) -> None:
-    """Makes the run's folder, or checks that it belongs to this configuration."""
-    path = config.out / "config.json"
-    settings = config.to_json()
-    if path.exists():
-        if json.loads(path.read_text()) != settings:
-            raise ValueError(
-                f"{config.out} was begun with other settings: go on with those in {path}, "
-                "or name another folder"
-            )
-        return
-    config.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n")
-
-
-def _encoder(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> EncoderModel:
-    """The fitted encoder; from `encoder.pt` where that is there."""
-    path = config.out / "encoder.pt"
-    folder = encoder_folder(config.encoder)
-    if path.exists():
-        model = EncoderModel(folder)
-        model.load_state_dict(torch.load(path, weights_only=True))
-        return model.eval()
-    examples = encoder_examples(config, data)
-    model = EncoderModel(folder)
-    if config.initial_encoder is not None:
-        model.load_state_dict(torch.load(config.initial_encoder, weights_only=True))
-    fit_encoder(model, tokenizer, examples, config.lengths, config.encoder_fit)
-    _save(model.state_dict(), path)
-    return model
-
-
-def _exported_encoder(config: DistillConfig, encoder: EncoderModel) -> InferenceSession:
-    """The encoder as it will run; beliefs and thresholds are fitted on what that one says."""
-    path = config.out / ENCODER
-    if not path.exists():
-        export_encoder(encoder, path)
-    return new_session(path.read_bytes())
-
-
-def _scored(
+def write_card(
     config: DistillConfig,
-    part: str,
-    session: InferenceSession,
-    tokenizer: Tokenizer,
-    traces: Sequence[LabelledTrace],
-) -> list[ScoredTrace]:
-    """The encoder's log-odds for every trace; from `scores-<part>.npy` where that is there."""
-    maker = RowMaker(tokenizer, config.lengths)
-    path = config.out / f"scores-{part}.npy"
-    if path.exists():
-        log_odds = np.load(path)
-    else:
-        rows = []
-        for trace in traces:
-            rows.append(maker.row(trace.request, "", None))
-            for index, step in enumerate(trace.steps[: config.max_steps]):
-                before = trace.steps[index - 1] if index else ""
-                rows.append(maker.row(trace.request, before, step))
-        log_odds = run_rows(session, rows)
-        np.save(path, log_odds)
-    scored: list[ScoredTrace] = []
-    start = 0
-    for trace in traces:
-        num_steps = len(trace.steps[: config.max_steps])
-        cues = None
-        if trace.labels is not None:
-            cues = np.array([label.is_cue for label in trace.labels[:num_steps]], np.float32)
-        reading = float(log_odds[start, 0])
-        steps = log_odds[start + 1 : start + 1 + num_steps]
-        scored.append(ScoredTrace(trace.source, trace.harmful, reading, steps, cues))
-        start += 1 + num_steps
-    return scored
-
-
-def _screen(
-    config: DistillConfig,
-    tokenizer: Tokenizer,
-    encoder: EncoderModel,
-    traces: Sequence[LabelledTrace],
-    known: Mapping[LabelledTrace, ScoredTrace],
-) -> ScreenModel:
-    """The fitted screen; from `screen.pt` where that is there."""
-    path = config.out / "screen.pt"
-    vectors = encoder.embeddings.word_embeddings.weight.detach().numpy()
-    table = reduced_vectors(vectors, config.screen_fit.dimensions)
-    if path.exists():
-        model = ScreenModel(table, config.screen_fit.width)
-        model.load_state_dict(torch.load(path, weights_only=True))
-        return model.eval()
-    examples = [screen_example(trace, known.get(trace), config.max_steps) for trace in traces]
-    model = fit_screen(table, tokenizer, examples, config.screen_fit)
-    _save(model.state_dict(), path)
-    return model
-
-
-def screen_example(
-    trace: LabelledTrace, scored: ScoredTrace | None, max_steps: int
-) -> ScreenExample:
-    """Targets of the two heads: labels, and where there is one half the encoder's opinion."""
-    steps = trace.steps[:max_steps]
-    labels = (trace.labels or ())[:max_steps]
-    along = np.zeros(len(steps))
-    along[: len(labels)] = [label.is_cue for label in labels]
-    known = np.zeros(len(steps))
-    known[: len(labels)] = trace.harmful
-    if scored is not None:
-        opinion = 1.0 / (1.0 + np.exp(-scored.steps[:, CUE]))
-        along = np.where(known > 0, 0.5 * along + 0.5 * opinion, opinion)
-        known[:] = 1.0
-    elif trace.harmful and trace.labels is None:
-        known[:] = 0.5
-    alarm = along if trace.harmful else np.zeros(len(steps))
-    targets = np.stack([along, alarm], axis=1).astype(np.float32)
-    weights = np.stack([known, np.ones(len(steps))], axis=1).astype(np.float32)
-    return ScreenExample(steps, targets, weights)
-
-
-def _screen_calibration(
-    screen: ScreenModel,
-    tokenizer: Tokenizer,
-    traces: Sequence[LabelledTrace],
-    scored: Sequence[ScoredTrace],
-) -> tuple[float, float]:
-    """Scale and bias that put the screen's log-odds where the labels have them."""
-    reader = UnitReader(tokenizer)
-    found: list[npt.NDArray[np.float32]] = []
-    cues: list[npt.NDArray[np.float32]] = []
-    with torch.inference_mode():
-        for trace, scores in zip(traces, scored, strict=True):
-            if not trace.harmful or scores.cues is None or not len(scores.cues):
-                continue
-            rows = [reader.pieces(step) for step in trace.steps[: len(scores.cues)]]
-            log_odds, _ = screen(torch.tensor([row for step in rows for row in step])[None])
-            ends = np.cumsum([len(step) for step in rows]) - 1
-            found.append(log_odds[0, ends, 0].numpy())
-            cues.append(scores.cues)
-    fitted = LogisticRegression(C=1e3).fit(np.concatenate(found)[:, None], np.concatenate(cues))
-    scale, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return max(scale, 0.05), bias
-
-
-def _settings(
-    config: DistillConfig, weights: BeliefWeights, thresholds: Thresholds
-) -> StudentSettings:
-    return StudentSettings(
-        name=config.name,
-        thresholds=thresholds,
-        belief=weights,
-        verify_harm=config.verify_harm,
-        verify_alarm=math.log(config.verify_alarm / (1 - config.verify_alarm)),
-        request_tokens=config.lengths.request,
-        context_tokens=config.lengths.context,
-        step_tokens=config.lengths.step,
-        reading_tokens=config.lengths.reading,
+    settings: StudentSettings,
+    data: Split,
+    held: Sequence[LabelledTrace],
+) -> None:
+    """Replays the held-out and the only measured traces through the student; writes its card."""
+    detector = StudentDetector.from_folder(config.student)
+    replayed = replay(detector, [*held, *data.measured], max_steps=config.max_steps)
+    harmless = StudentDetector.from_folder(config.student)
+    replay(harmless, [t for t in held if not t.harmful], max_steps=config.max_steps)
+    use = harmless.use
+    sources = Counter(trace.source for trace in (*data.train, *data.held, *data.measured))
+    sources.update(entry.source for entry in (*data.train_requests, *data.held_requests))
+    card = model_card(
+        settings,
+        CardFacts(
+            sources=sorted(sources.items()),
+            settings=config.to_json(),
+            num_trained=len(data.train),
+            num_held=len(held),
+            verified_share=use.num_verified / use.num_steps if use.num_steps else None,
+        ),
+        by_source(replayed, num_draws=100),
+        attack_report(detector),
+        [trace.id for trace in false_alarms(detector)],
     )
-
-
-def _finish(config: DistillConfig, tokenizer: Tokenizer, settings: StudentSettings) -> None:
-    """Completes the student's folder; the manifest last, so that half a folder is never loaded."""
-    folder = config.student
-    (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.copy(config.out / ENCODER, folder / ENCODER)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    (folder / TOKENIZER).write_text(tokenizer.to_str())
-    write_manifest(folder, settings)
-    StudentFolder.read(folder)
-
-
-def _save(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Writes and then renames, so that a file which is there is whole."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.rename(path)
+    (config.student / "MODEL_CARD.md").write_text(card)

@@ -7,7 +7,7 @@ step go along (learned on traces on harmful requests only).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ def load_embedder(name: str = DEFAULT_ENCODER) -> Embedder:
         raise ImportError(
             "the sentence teacher needs sentence-transformers: pip install 'rerail[distill]'"
         ) from error
-    return SentenceTransformer(name, device="cpu")
+    return cast(Embedder, SentenceTransformer(name, device="cpu"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,13 @@ class StudentDetector:
 
         Gives, for the streams that read anything, the log-odds after their last unit.
         """
+        if len(queues) == 1:  # a stream by itself, the commonest case: no batch to take apart
+            last: dict[int, tuple[float, float]] = {}
+            for row in queues[0]:
+                new, log_odds = self._screen.read(vectors, (row,))
+                vectors[0] = new[0]
+                last[0] = log_odds[0].tolist()
+            return last
         found: dict[int, tuple[float, float]] = {}
         position = 0
         active = [index for index, queue in enumerate(queues) if queue]

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from tokenizers import Tokenizer
 
-from .inference import new_session
+from .inference import new_session, new_tokenizer, run, token_id
 from .student_folder import StudentFolder
 from .word_units import plain_word
 
@@ -34,9 +33,7 @@ class Screen:
         # One graph holds both the look-up and the recurrent step; only what is asked for is run.
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
-        self._tokenizer = Tokenizer.from_str(folder.tokenizer)
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = new_tokenizer(folder.tokenizer)
         shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
         self.blank: Floats = np.zeros(shapes["state"][1], dtype=np.float32)
         """The state of a fresh stream."""
@@ -45,7 +42,7 @@ class Screen:
         self._no_words = np.zeros((1, PIECES_PER_WORD), dtype=np.int64)
         self._no_vector = np.zeros((1, shapes["vector"][1]), dtype=np.float32)
         self._vectors = np.zeros((_MAX_KNOWN_WORDS, shapes["vector"][1]), dtype=np.float32)
-        self._vectors[0] = self._look_up([self._tokenizer.token_to_id("[SEP]")])
+        self._vectors[0] = self._look_up([token_id(self._tokenizer, "[SEP]")])
 
     def row(self, unit: str) -> int:
         """The row of a unit, for `read`; valid until `make_room` is called."""
@@ -71,7 +68,7 @@ class Screen:
             state = np.concatenate(states).reshape(len(rows), -1)
             vector = self._vectors[rows]
         feed = {"words": self._no_words, "vector": vector, "state": state}
-        return self._session.run(["new_state", "log_odds"], feed, self._options)
+        return run(self._session, ["new_state", "log_odds"], feed, self._options)
 
     def _learn(self, unit: str) -> int:
         ids = self._tokenizer.encode(plain_word(unit), add_special_tokens=False).ids
@@ -87,4 +84,4 @@ class Screen:
         words[0, : len(ids)] = ids
         state = self.blank.reshape(1, -1)
         feed = {"words": words, "vector": self._no_vector, "state": state}
-        return self._session.run(["word_vector"], feed, self._options)[0][0]
+        return run(self._session, ["word_vector"], feed, self._options)[0][0]

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
-from .inference import new_session
+from .inference import new_session, new_tokenizer, run, token_id
 from .student_folder import StudentFolder
 from .word_units import plain_text
 
@@ -29,11 +28,9 @@ class StepEncoder:
     def __init__(self, folder: StudentFolder, num_threads: int = 1) -> None:
         self._settings = folder.settings
         self._session = new_session(folder.encoder, num_threads)
-        self._tokenizer = Tokenizer.from_str(folder.tokenizer)
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._cls = self._tokenizer.token_to_id("[CLS]")
-        self._sep = self._tokenizer.token_to_id("[SEP]")
+        self._tokenizer = new_tokenizer(folder.tokenizer)
+        self._cls = token_id(self._tokenizer, "[CLS]")
+        self._sep = token_id(self._tokenizer, "[SEP]")
 
     def pieces(self, text: str, limit: int) -> list[int]:
         """Word pieces of a text; of a text longer than `limit` pieces the first and last halves."""
@@ -71,7 +68,7 @@ class StepEncoder:
             "attention_mask": np.ones_like(ids),
             "token_type_ids": segments,
         }
-        return self._session.run(["log_odds"], feed)[0][0]
+        return run(self._session, ["log_odds"], feed)[0][0]
 
 
 def clip(ids: list[int], limit: int) -> list[int]:

@@ -1,0 +1,151 @@
+"""Tunes the beliefs' weights for what a guard is judged by, on held-out traces.
+
+The likelihood fit (`belief_fit`) is good at every step alike; a guard needs the first cue, in time,
+at a threshold that leaves harmless traces alone. So the fitted weights are moved, by seeded random
+steps, towards more traces caught in time under the false-alarm limits.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+from ..guard.belief import BeliefWeights
+from ..guard.step_encoder import CUE, HARM, SAFETY
+from .belief_fit import ScoredTrace
+
+Array = npt.NDArray[np.float64]
+
+_TUNED = (
+    "harm_scale", "harm_bias", "harm_step", "harm_step_bias", "harm_decay", "cue_scale",
+    "cue_bias", "cue_safety", "cue_history", "history_decay",
+)  # fmt: skip
+_POSITIVE = ("harm_scale", "harm_step", "cue_scale", "cue_safety", "cue_history")
+_SHARES = ("harm_decay", "history_decay")
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmShares:
+    """Shares of traces that may be interrupted, by kind."""
+
+    harmless: float
+    touchy: float
+    safe: float
+
+
+class Bench:
+    """The held-out traces as arrays, ready to be scored with any weights."""
+
+    def __init__(self, traces: Sequence[ScoredTrace], touchy: Sequence[str]) -> None:
+        longest = max(len(trace.steps) for trace in traces)
+        self.reading = np.array([trace.reading for trace in traces])
+        self.steps = np.zeros((len(traces), longest, 3))
+        self.real = np.zeros((len(traces), longest), dtype=bool)
+        self.cues = np.full((len(traces), longest), np.nan)
+        self.first = np.full(len(traces), -1)
+        kinds: list[str] = []
+        for row, trace in enumerate(traces):
+            num = len(trace.steps)
+            self.steps[row, :num] = trace.steps
+            self.real[row, :num] = True
+            if trace.harmful and trace.cues is not None:
+                self.cues[row, : len(trace.cues)] = trace.cues
+                if trace.cues.any():
+                    self.first[row] = int(np.argmax(trace.cues))
+            if not trace.harmful:
+                kinds.append("touchy" if trace.source in touchy else "harmless")
+            else:
+                kinds.append("safe" if trace.cues is None else "labelled")
+        self.kinds = np.array(kinds)
+        self.sources = np.array([trace.source for trace in traces])
+
+    def probabilities(self, w: BeliefWeights) -> Array:
+        """`guard.belief` over all traces at once, `[traces, steps]`; 0 where there is no step."""
+        evidence = np.zeros(len(self.reading))
+        history = np.zeros(len(self.reading))
+        found = np.zeros(self.real.shape)
+        for index in range(self.real.shape[1]):
+            step = self.steps[:, index]
+            evidence = w.harm_decay * evidence + w.harm_step * (step[:, HARM] - w.harm_step_bias)
+            evidence = np.clip(evidence, -w.harm_limit, w.harm_limit)
+            along = _sigmoid(
+                w.cue_scale * step[:, CUE]
+                + w.cue_bias
+                - w.cue_safety * step[:, SAFETY]
+                + w.cue_history * history
+            )
+            history = w.history_decay * history + (1 - w.history_decay) * along
+            found[:, index] = along * _sigmoid(w.harm_scale * self.reading + w.harm_bias + evidence)
+        return np.where(self.real, found, 0.0)
+
+    def threshold(self, found: Array, shares: AlarmShares) -> float:
+        """The lowest threshold that keeps the shares, smoothed between neighbouring traces."""
+        highest = found.max(axis=1)
+        limits = [0.02]
+        for kind in ("harmless", "touchy", "safe"):
+            of_kind = highest[self.kinds == kind]
+            if len(of_kind):
+                limits.append(float(np.quantile(of_kind, 1.0 - getattr(shares, kind))))
+        return max(limits) + 1e-6
+
+    def value(self, w: BeliefWeights, shares: AlarmShares) -> float:
+        """What is made large: caught in time, within one step, AUROC; sources weigh alike."""
+        found = self.probabilities(w)
+        limit = self.threshold(found, shares)
+        fired = found >= limit
+        acted = np.where(fired.any(axis=1), fired.argmax(axis=1), 10_000)
+        distance = acted - self.first
+        parts: list[float] = []
+        for source in np.unique(self.sources[self.first >= 0]):
+            rows = (self.sources == source) & (self.first >= 0)
+            in_time = float((distance[rows] <= 1).mean())
+            within = float((np.abs(distance[rows]) <= 1).mean())
+            parts.append(in_time + 0.4 * within)
+        known = ~np.isnan(self.cues)
+        area = roc_auc_score(self.cues[known], found[known])
+        return float(np.mean(parts)) + 2.0 * float(area)
+
+
+def tune_belief(
+    weights: BeliefWeights,
+    traces: Sequence[ScoredTrace],
+    shares: AlarmShares,
+    *,
+    touchy: Sequence[str] = (),
+    num_tries: int = 1500,
+    seed: int = 0,
+) -> BeliefWeights:
+    """The weights after a seeded random search from `weights`; steps shrink as it goes on."""
+    bench = Bench(traces, touchy)
+    if not (bench.first >= 0).any():
+        return weights
+    rng = random.Random(seed)
+    best, best_value = weights, bench.value(weights, shares)
+    for number in range(num_tries):
+        size = 0.5 * (1.0 - number / num_tries) + 0.02
+        tried = _moved(best, rng, size)
+        value = bench.value(tried, shares)
+        if value > best_value:
+            best, best_value = tried, value
+    return best
+
+
+def _moved(w: BeliefWeights, rng: random.Random, size: float) -> BeliefWeights:
+    """Two or three of the weights moved a little, inside the ranges in which they make sense."""
+    changes: dict[str, float] = {}
+    for name in rng.sample(_TUNED, rng.choice((1, 2, 3))):
+        value = getattr(w, name)
+        if name in _POSITIVE:
+            changes[name] = min(max(value, 0.02) * 2.0 ** rng.gauss(0.0, 2 * size), 8.0)
+        elif name in _SHARES:
+            changes[name] = min(max(value + rng.gauss(0.0, 0.5 * size), 0.0), 0.98)
+        else:
+            changes[name] = min(max(value + rng.gauss(0.0, 3 * size), -8.0), 8.0)
+    return replace(w, **changes)
+
+
+def _sigmoid(values: Array) -> Array:
+    return 1.0 / (1.0 + np.exp(-np.clip(values, -60.0, 60.0)))

@@ -1,0 +1,131 @@
+"""Writes the model card of a student: what it is made from, how well it does, where it fails."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ..guard.student_folder import StudentSettings
+from .adversarial import AttackReport
+from .report import SourceReport, as_markdown
+
+SOURCES: Mapping[str, str] = {
+    "advbench_r1_llama_8b": "DeepSeek-R1-Distill-Llama-8B on AdvBench requests, labelled "
+    "(ky295/reasoning-manipulation, MIT)",
+    "alpaca_r1_llama_8b": "the same model on Alpaca requests (CC-BY-NC prompts: measured only)",
+    "authored": "traces written in 17 voices, labelled (written for this project)",
+    "star1_r1_safe": "DeepSeek-R1, deliberately safe traces (UCSC-VLAA/STAR-1, Apache-2.0)",
+    "essays_benign": "seven models on touchy but legitimate essays (xlr8harder/llm-compliance, "
+    "Apache-2.0)",
+    "xstest": "XSTest prompts (CC-BY-4.0)",
+    "jailbreakbench": "JailbreakBench behaviours (MIT)",
+    "harmbench_standard": "HarmBench standard behaviours (MIT)",
+    "or_bench": "OR-Bench prompts (CC-BY-4.0)",
+    "do_not_answer": "Do-Not-Answer prompts (Apache-2.0)",
+    "catqa_english": "CatQA prompts (Apache-2.0)",
+    "harmfulqa": "HarmfulQA prompts (Apache-2.0)",
+    "dangerousqa": "DangerousQA prompts (Apache-2.0)",
+    "simple_safety_tests": "SimpleSafetyTests prompts (CC-BY-4.0)",
+    "gsm8k_test": "GSM8K test problems (MIT)",
+    "math500": "MATH-500 problems (MIT)",
+}
+"""What is known about a file, by its stem; others are named as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card says beyond the figures."""
+
+    sources: Sequence[tuple[str, int]]
+    """Stems of the files, with their number of traces or requests."""
+
+    settings: Mapping[str, Any]
+    """The configuration of `rerail distill`."""
+
+    num_trained: int
+    num_held: int
+    verified_share: float | None
+    """Share of the steps of held-out harmless traces on which the encoder ran."""
+
+
+def model_card(
+    settings: StudentSettings,
+    facts: CardFacts,
+    held: Sequence[SourceReport],
+    attacks: Sequence[AttackReport],
+    alarms: Sequence[str],
+) -> str:
+    """The card as Markdown. `alarms` names the decoys that were interrupted."""
+    limits = settings.thresholds.reasoning
+    lines = [
+        f"# {settings.name}",
+        "",
+        "A detector of compliance cues in reasoning traces: a recurrent screen reads every word, "
+        "a small sentence encoder (all-MiniLM-L6-v2, Apache-2.0, its upper half fine-tuned, int8) "
+        "reads the request and every suspicious step. A step's probability is that of the request "
+        "being harmful times that of the step going along with it; both are moved by the steps "
+        "before.",
+        "",
+        "Made by `rerail distill` with these settings:",
+        "",
+        "```json",
+        json.dumps(_without_paths(facts.settings), indent=1),
+        "```",
+        "",
+        f"Fitted on {facts.num_trained} traces; beliefs and thresholds were fitted on "
+        f"{facts.num_held} others, held out by request. Thresholds: {limits.end:.3f} at a step's "
+        f"end, {limits.inside:.3f} inside it, in every channel.",
+        "",
+        "## Sources",
+        "",
+        *(f"- {SOURCES.get(stem, stem)}: {number}" for stem, number in facts.sources),
+        "",
+        "## Held-out figures",
+        "",
+        "Beliefs and thresholds were fitted on these same held-out traces (a dozen numbers), so "
+        "the figures are a little kind. The encoder has seen neither traces nor requests.",
+        "",
+        *as_markdown("", held).splitlines()[2:],
+        "",
+    ]
+    if facts.verified_share is not None:
+        lines += [
+            f"The encoder ran on {100 * facts.verified_share:.1f} % of the steps of harmless "
+            "held-out traces.",
+            "",
+        ]
+    lines += [
+        "## Adversarial suite",
+        "",
+        "| attack | traces | caught in time |",
+        "|---|---|---|",
+        *(f"| {a.name} | {a.num_traces} | {a.caught_in_time:.2f} |" for a in attacks),
+        "",
+        f"Decoys interrupted: {', '.join(alarms) if alarms else 'none'}.",
+        "",
+        "## Known failures",
+        "",
+        "- English first: other languages are read through an English word-piece vocabulary, and "
+        "there were few traces in them.",
+        "- Requests that only look harmful are the commonest false alarm, requests whose harm "
+        "lies in their context alone the commonest miss.",
+        "- The labelled traces of real models come from one family; all other voices in training "
+        "were written for the purpose.",
+        "- Placeholders stand for all substantive harm in training, so a step is recognised by "
+        "its going along and not by its know-how.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with files by their names alone: where they lay is nobody's business."""
+    result = dict(settings)
+    result.pop("out", None)
+    for name in ("traces", "requests"):
+        result[name] = [PurePath(path).name for path in result[name]]
+    for name in ("encoder", "initial_encoder"):
+        if result[name] and PurePath(result[name]).is_absolute():
+            result[name] = PurePath(result[name]).name
+    return result
