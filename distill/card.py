@@ -73,6 +73,7 @@ def model_card(
         json.dumps(_without_paths(facts.settings), indent=1),
         "```",
         "",
+        *([str(facts.settings["notes"]), ""] if facts.settings["notes"] else []),
         f"Fitted on {facts.num_trained} traces; beliefs and thresholds were fitted on "
         f"{facts.num_held} others, held out by request. Thresholds: {limits.end:.3f} at a step's "
         f"end, {limits.inside:.3f} inside it, in every channel.",

@@ -110,6 +110,9 @@ class DistillConfig:
     """Steps of other requests are verified where the screen's alarm reaches this, between 0 and
     1."""
 
+    notes: str = ""
+    """Said in the model card as it is: what the settings do not tell."""
+
     max_steps: int = 24
     """Steps of a trace that are trained on."""
 
