@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,15 @@ from .server_responses import ApiResponse
 from .server_routes import Routes
 from .server_service import Service
 from .wire_errors import ApiError
+
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own would export exception messages, which may quote a request; ours is in the edge."""
 
 
 def new_app(service: Service) -> ASGIApp:
@@ -29,7 +39,13 @@ def new_app(service: Service) -> ASGIApp:
             await loading
             await service.close()
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=_NO_TELEMETRY,
+    )
     app.router.redirect_slashes = False
     Routes(service).add_to(app)
     app.add_exception_handler(HTTPException, _in_api_shape)

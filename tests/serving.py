@@ -66,7 +66,7 @@ class Running:
 def serving(
     engine: Engine,
     *,
-    detector: Detector | None | str = "words",
+    detector: Detector | str | None = "words",
     config: GuardConfig | None = None,
     keys: Sequence[ApiKey] = (),
     anonymous_trusted: bool = True,

@@ -2,89 +2,21 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
+from server_process import body, wait_for
+from server_process import server_process as process
 
 from rerail.guard import Store, Trace
 
-TESTS = Path(__file__).parents[2]
 LONG = "repeat 400 On and on it goes."
 CUE = "say Fine so far. A wicked thing. More.</think>\n\nDone."
-
-
-@dataclass
-class Process:
-    """A server process and its log lines."""
-
-    popen: subprocess.Popen[str]
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    url: str = ""
-
-    def metric(self, name: str) -> float:
-        """The sum over all labels."""
-        page = httpx.get(f"{self.url}/metrics", timeout=30).text
-        found = [line for line in page.splitlines() if line.startswith(name)]
-        return sum(float(line.rpartition(" ")[2]) for line in found)
-
-    def ask(self, text: str = "hello", **fields: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/chat/completions", json=body(text, **fields), timeout=60)
-
-
-def body(text: str, **fields: Any) -> dict[str, Any]:
-    return {"model": "talker", "messages": [{"role": "user", "content": text}], **fields}
-
-
-def wait_for(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
-
-
-@contextmanager
-def process(**options: Any) -> Iterator[Process]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    popen = subprocess.Popen(
-        [sys.executable, str(TESTS / "talker_process.py"), json.dumps(options)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    server = Process(popen)
-
-    def read() -> None:
-        assert popen.stderr is not None
-        for line in popen.stderr:
-            server.lines.append(json.loads(line) if line.startswith("{") else {"raw": line})
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        wait_for(lambda: any(line.get("message") == "ready" for line in server.lines), 60)
-        wait_for(lambda: any("address" in line for line in server.lines))
-        server.url = next(line["address"] for line in server.lines if "address" in line)
-        yield server
-    finally:
-        popen.terminate()
-        popen.wait(60)
-        reader.join()
-        assert popen.stderr is not None
-        popen.stderr.close()
-        raw = [line["raw"] for line in server.lines if "raw" in line]
-        assert not raw, raw
 
 
 def traces_in(path: Path) -> list[Trace]:

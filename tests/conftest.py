@@ -1,0 +1,3 @@
+"""Fixtures for tests in several folders."""
+
+from postgres_server import postgres_url as postgres_url
