@@ -1,6 +1,7 @@
 """Prompts of a Hugging Face model: those that `generate` is handed, and those of conversations."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from .backend_transformers_request import Request, read_request
 from .chat_template import ChatTemplate
 from .detector import Message
+from .model_identity import model_identity
 from .prompt import Prompt
 
 CHAT_MAX_NEW_TOKENS = 4096
@@ -60,9 +62,10 @@ class Prompts:
         )
         return request, prompt
 
-    @property
+    @cached_property
     def model_name(self) -> str:
-        return getattr(self._model, "name_or_path", "") or type(self._model).__name__
+        """What traces call the model; its weights are read once, when it is first asked for."""
+        return model_identity(self._model)
 
     def _of_row(self, request: Request, row: int) -> Prompt:
         ids = request.prompt_ids(row)

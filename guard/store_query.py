@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Table, case, exists, func, select
+from sqlalchemy import ColumnElement, Row, Select, Table, case, exists, func, or_, select
 
 from .channels import Channel
 from .store_schema import INTERVENTIONS, PAIRS, TRACE_CHANNELS, TRACES
@@ -36,6 +36,8 @@ class TraceFilter:
     """Begun before this time."""
 
     model: str | None = None
+    """`name@hash`, or the name alone for all models that had it; `detector` likewise."""
+
     detector: str | None = None
     topic: str | None = None
     action: Action | None = None
@@ -188,9 +190,10 @@ def matching_traces(query: Select[Any], wanted: TraceFilter) -> Select[Any]:
 def trace_conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter, without its order and page."""
     conditions = _window(TRACES, wanted.since, wanted.until)
+    for name, value in (("model", wanted.model), ("detector", wanted.detector)):
+        if value is not None:
+            conditions.append(_called(TRACES.c[name], value))
     for name, value in (
-        ("model", wanted.model),
-        ("detector", wanted.detector),
         ("topic", wanted.topic),
         ("finish_reason", wanted.finish),
     ):
@@ -220,8 +223,9 @@ def trace_conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
 def matching_pairs(wanted: PairFilter) -> Select[Any]:
     """The sequences of the pairs that are wanted, oldest first."""
     query = select(PAIRS.c.sequence).where(*_window(PAIRS, wanted.since, wanted.until))
+    if wanted.model is not None:
+        query = query.where(_called(PAIRS.c.model, wanted.model))
     for name, value in (
-        ("model", wanted.model),
         ("topic", wanted.topic),
         ("trigger_id", wanted.trigger),
         ("trace_id", wanted.trace),
@@ -233,6 +237,11 @@ def matching_pairs(wanted: PairFilter) -> Select[Any]:
         query = query.where(PAIRS.c.probability >= wanted.min_probability)
     query = query.order_by(PAIRS.c.created_us, PAIRS.c.sequence)
     return query if wanted.limit is None else query.limit(wanted.limit)
+
+
+def _called(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Of this name: the whole one, `name@hash`, or what stands before its hash."""
+    return or_(column == name, column.startswith(f"{name}@", autoescape=True))
 
 
 def cleaned(text: str) -> str:

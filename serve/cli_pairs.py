@@ -107,20 +107,26 @@ def complete(
         raise UsageError(f"--batch-size is {batch_size}: give at least 1")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: give at least 1")
+    from ..guard.model_identity import model_identity
     from ..guard.pair_completion import complete_pairs
-    from .models import continuations, load_weights, stored_name
+    from .models import continuations, load_weights
     from .progress import progress
 
     with place.open() as store:
-        name = stored_name(model)
+        others = store.count_pairs(PairFilter(complete=False))
+        if not others:
+            say("no pairs are left to complete")
+            return
+        loaded = load_weights(model)
+        name = model_identity(loaded[0])
         wanted = PairFilter(model=name, complete=False, limit=limit)
         total = store.count_pairs(wanted)
-        others = store.count_pairs(PairFilter(complete=False)) - total
+        others -= total
         if not total:
             elsewhere = f"; other models have {others}" if others else ""
             say(f"no pairs of {name} are left to complete{elsewhere}")
             return
-        continue_ = continuations(*load_weights(model), sampling, seed)
+        continue_ = continuations(*loaded, sampling, seed)
         with progress("Completing pairs", total) as advance:
             result = complete_pairs(
                 store, continue_, wanted, batch_size=batch_size, progress=lambda _: advance()

@@ -11,6 +11,7 @@ from ..guard import Message, Prompt, ReasoningFormat
 from ..guard.backend_transformers_async import AsyncTransformersBackend
 from ..guard.chat_template import ChatTemplate
 from ..guard.control_text import ControlText
+from ..guard.model_identity import model_identity
 from .engine import LogitBiasOption, NumberOption, Option
 
 OPTIONS: Mapping[str, Option] = {
@@ -46,7 +47,7 @@ class TransformersEngine:
             self.backend.close()
             raise ValueError(f"--max-model-len is {max_model_len}: this model reaches {limit}")
         self.model_names = tuple(model_names)
-        self.stored_name = getattr(model, "name_or_path", "") or type(model).__name__
+        self.stored_name = model_identity(model)
         self.max_model_len = max_model_len or limit
         self.options = {**OPTIONS, "logit_bias": LogitBiasOption(len(tokenizer))}
         self.template_options = _template_options(tokenizer)

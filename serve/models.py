@@ -1,6 +1,5 @@
 """Models by name, as `--model` takes them. The extra `hf` is loaded when it is needed."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,15 +19,6 @@ def sandbox_folder() -> Path:
     from ..train.sandbox.shipped import model_folder
 
     return model_folder()
-
-
-def stored_name(choice: ModelChoice) -> str:
-    """What traces call the model. The embedded one has its weights' hash in its name, since one
-    that has been rebuilt must not go on where another one was cut off."""
-    if not choice.is_sandbox:
-        return choice.model
-    weights = (sandbox_folder() / "model.safetensors").read_bytes()
-    return f"sandbox@{hashlib.sha256(weights).hexdigest()[:12]}"
 
 
 def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
@@ -68,7 +58,7 @@ def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"--device {choice.device} cannot be used: {reason}") from error
-    model.name_or_path = stored_name(choice)
+    model.name_or_path = choice.model
     return model, tokenizer
 
 

@@ -31,7 +31,7 @@ class Wanted:
     """Only this channel counts: --action and --min-score are then its own."""
 
     model: str | None = None
-    """Only this model's, by its whole name."""
+    """Only this model's: its name, with the hash of its weights or without."""
 
     detector: str | None = None
     """Only those guarded by this detector, by its whole identity."""

@@ -90,7 +90,7 @@ def test_filters(either_store: Store, make_trace: MakeTrace) -> None:
     begin = make_trace(0).created_at
     plain = {"interventions": (), "steps": (), "action": Action.ALLOW}
     either_store.add(make_trace(0, **plain, topic="maths"))
-    either_store.add(make_trace(1, model="other", finish_reason=FinishReason.LENGTH))
+    either_store.add(make_trace(1, model="other@12ab", finish_reason=FinishReason.LENGTH))
     [intervention] = make_trace(2).interventions
     in_answer = replace(intervention, channel=Channel.ANSWER, trigger_id="rule-2", probability=0.75)
     in_answer.rolled_back.channels[:] = [Channel.ANSWER] * 3
@@ -101,8 +101,9 @@ def test_filters(either_store: Store, make_trace: MakeTrace) -> None:
     assert found(either_store) == [2, 1, 0]
     assert found(either_store, since=begin + timedelta(minutes=1)) == [2, 1]
     assert found(either_store, until=begin + timedelta(minutes=1)) == [0]
-    assert found(either_store, model="other") == [1]
-    assert found(either_store, detector="judge@1") == [2]
+    assert found(either_store, model="other@12ab") == found(either_store, model="other") == [1]
+    assert found(either_store, model="oth") == found(either_store, model="other@") == []
+    assert found(either_store, detector="judge@1") == found(either_store, detector="judge") == [2]
     assert found(either_store, topic="maths") == [0]
     assert found(either_store, finish=FinishReason.LENGTH) == [1]
     assert found(either_store, action=Action.INTERVENE) == [2, 1]
