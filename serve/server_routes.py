@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ from .wire_errors import ApiError, invalid
 from .wire_generation import GenerationRequest
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Routes:
@@ -202,9 +205,14 @@ def _state(http: Request) -> RequestState:
 async def _json(http: Request) -> Any:
     body = await http.body()
     try:
-        return json.loads(body)
+        value = json.loads(body)
+        if _SURROGATE.search(body):
+            # Half a character, which no tokenizer and no database can take.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise ApiError(400, "the body is no JSON", code="invalid_json") from None
+        message = "the body is no JSON of whole characters"
+        raise ApiError(400, message, code="invalid_json") from None
+    return value
 
 
 async def _of_user(work: Any, param: str) -> Any:

@@ -44,8 +44,10 @@ class GuardOptions:
         report, topic = options.pop("report", False), options.pop("topic", None)
         if not isinstance(report, bool):
             raise invalid("rerail.report", "give true or false")
-        if topic is not None and not (isinstance(topic, str) and 0 < len(topic) <= 200):
-            raise invalid("rerail.topic", "give a text of up to 200 characters")
+        if topic is not None and not (
+            isinstance(topic, str) and 0 < len(topic) <= 200 and topic.isprintable()
+        ):
+            raise invalid("rerail.topic", "give a line of up to 200 characters")
         for name, each in options.items():
             kind = _SETTINGS.get(name)
             if kind is None:

@@ -8,21 +8,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from chat_client import CALL, TOOLS, ask, streamed, unstreamed
 from serving import Running, serving
-from talker import DEFAULT, TalkerEngine
+from talker import TalkerEngine
 
-from rerail.guard import Action, FinishReason, GuardConfig, Scanned
-
-CALL = '{"name": "weather", "arguments": {"city": "Paris"}}'
-TOOLS: list[Any] = [
-    {
-        "type": "function",
-        "function": {
-            "name": "weather",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-        },
-    }
-]
+from rerail.guard import Action, FinishReason, Scanned
 
 
 @pytest.fixture(scope="module")
@@ -35,55 +25,6 @@ def running() -> Iterator[Running]:
 def client(running: Running) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as made:
         yield made
-
-
-def ask(client: openai.OpenAI, text: str, **options: Any) -> Any:
-    messages: Any = [{"role": "user", "content": text}]
-    return client.chat.completions.create(model="talker", messages=messages, **options)
-
-
-def streamed(client: openai.OpenAI, text: str, **options: Any) -> dict[int, dict[str, Any]]:
-    """The choices of a stream, put together as a client would."""
-    choices: dict[int, dict[str, Any]] = {}
-    for chunk in ask(client, text, stream=True, **options):
-        for choice in chunk.choices:
-            whole = choices.setdefault(
-                choice.index, {"reasoning_content": "", "content": "", "calls": []}
-            )
-            whole["reasoning_content"] += getattr(choice.delta, "reasoning_content", None) or ""
-            whole["content"] += choice.delta.content or ""
-            for call in choice.delta.tool_calls or ():
-                whole["calls"].append((call.id, call.function.name, call.function.arguments))
-            if choice.finish_reason is not None:
-                whole["finish_reason"] = choice.finish_reason
-    return choices
-
-
-def unstreamed(client: openai.OpenAI, text: str, **options: Any) -> dict[int, dict[str, Any]]:
-    return {
-        choice.index: {
-            "reasoning_content": getattr(choice.message, "reasoning_content", ""),
-            "content": choice.message.content or "",
-            "calls": [
-                (call.id, call.function.name, call.function.arguments)
-                for call in choice.message.tool_calls or ()
-            ],
-            "finish_reason": choice.finish_reason,
-        }
-        for choice in ask(client, text, **options).choices
-    }
-
-
-def test_reasoning_and_content_are_apart(client: openai.OpenAI) -> None:
-    answer = ask(client, "hello")
-    assert answer.object == "chat.completion" and answer.model == "talker"
-    (choice,) = answer.choices
-    assert choice.message.content == "The answer is four."
-    assert choice.message.reasoning_content == "Let me see. This is easy."
-    assert choice.finish_reason == "stop"
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
-    assert answer.usage.completion_tokens_details.reasoning_tokens > 0
-    assert not hasattr(answer, "rerail"), "the report is for those who ask"
 
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -235,70 +176,6 @@ def test_plain_reader_of_events(running: Running) -> None:
     assert len({record["id"] for record in records}) == 1
 
 
-def test_completions(client: openai.OpenAI, running: Running) -> None:
-    text = "say So. A wicked thing.</think>\n\nEnd."
-    before = len(running.traces)
-    answer = client.completions.create(model="talker", prompt=[text, "hello"], n=2, seed=1)
-    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
-    assert "wicked" not in answer.model_dump_json()
-    assert answer.choices[2].text == answer.choices[3].text == DEFAULT
-    assert [trace.action for trace in running.traces[before:]].count(Action.INTERVENE) == 2
-    texts = [""] * 4
-    for chunk in client.completions.create(
-        model="talker", prompt=[text, "hello"], n=2, seed=1, stream=True
-    ):
-        for choice in chunk.choices:
-            texts[choice.index] += choice.text
-    assert texts == [choice.text for choice in answer.choices]
-    echoed = client.completions.create(model="talker", prompt="hello", echo=True, stop="This")
-    assert echoed.choices[0].text == "hello" + "Let me see. "
-
-
-def test_models_and_tokenize(client: openai.OpenAI, running: Running) -> None:
-    assert [model.id for model in client.models.list()] == ["talker", "other-name"]
-    assert client.models.retrieve("talker").id == "talker"
-    with pytest.raises(openai.NotFoundError):
-        client.models.retrieve("gpt")
-    with httpx.Client(base_url=running.url) as plain:
-        text = plain.post("/tokenize", json={"prompt": "one two"}).json()
-        assert text["count"] == len(text["tokens"]) == 2
-        chat = {"messages": [{"role": "user", "content": "hi"}]}
-        assert plain.post("/tokenize", json=chat).json()["count"] > 2
-
-
-@pytest.mark.parametrize(
-    ("options", "param"),
-    [
-        ({"logprobs": True}, "logprobs"),
-        ({"temperature": 3}, "temperature"),
-        ({"n": 17}, "n"),
-        ({"max_tokens": 5000}, "messages"),
-        ({"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"extra_body": {"best_effort": True}}, "best_effort"),
-        ({"extra_body": {"top_k": 101}}, "top_k"),
-        ({"extra_body": {"rerail": {"enabled": False}}}, "rerail.enabled"),
-        ({"extra_body": {"rerail": {"policy": "off"}}}, "rerail"),
-        ({"extra_body": {"rerail": {"on_detector_error": "release"}}}, "rerail.on_detector_error"),
-        ({"extra_body": {"chat_template_kwargs": {"chat_template": "x"}}},
-         "chat_template_kwargs.chat_template"),
-    ],
-)
-def test_what_cannot_be_done_is_refused(
-    client: openai.OpenAI, options: dict[str, Any], param: str
-) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, "hello", **options)
-    assert caught.value.param == param
-    assert caught.value.type == "invalid_request_error"
-
-
-def test_unknown_model(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "x"}])
-    assert caught.value.code == "model_not_found"
-
-
 def test_an_engine_that_fails_is_an_error_and_never_an_answer(
     client: openai.OpenAI, running: Running
 ) -> None:
@@ -309,49 +186,3 @@ def test_an_engine_that_fails_is_an_error_and_never_an_answer(
         list(ask(client, "break So it goes.", stream=True))
     assert "secret" not in str(in_stream.value)
     assert running.traces[-1].finish_reason is FinishReason.ERROR
-
-
-def test_reasoning_goes_by_the_other_name_on_request() -> None:
-    with (
-        serving(TalkerEngine(), reasoning_field="reasoning") as running,
-        openai.OpenAI(base_url=f"{running.url}/v1", api_key="none") as client,
-    ):
-        message = ask(client, "hello").choices[0].message
-        assert message.reasoning == "Let me see. This is easy."
-        chunks = list(ask(client, "hello", stream=True))
-        thought = "".join(getattr(chunk.choices[0].delta, "reasoning", "") for chunk in chunks)
-        assert thought == message.reasoning
-
-
-def test_leaked_text_is_taken_back() -> None:
-    """With `hold="none"` text is out before its verdict: the stream says what to drop."""
-    text = "say Fine so far. A wicked thing. More.</think>\n\nDone."
-    with (
-        serving(TalkerEngine(), config=GuardConfig(hold="none")) as running,
-        openai.OpenAI(base_url=f"{running.url}/v1", api_key="none") as client,
-    ):
-        whole = ask(client, text, seed=1).choices[0].message
-        thought = ""
-        leaked = False
-        for chunk in ask(client, text, seed=1, stream=True):
-            entry = getattr(chunk, "rerail", {"choices": [{}]})["choices"][0]
-            taken_back = entry.get("retract", {}).get("reasoning_content", 0)
-            thought = thought[: len(thought) - taken_back]
-            if chunk.choices:
-                thought += getattr(chunk.choices[0].delta, "reasoning_content", None) or ""
-            leaked = leaked or "wicked" in thought
-        assert leaked and thought == whole.reasoning_content
-        assert "wicked" not in thought
-
-
-def test_without_a_guard_nothing_is_reported_as_passed() -> None:
-    options: Any = {"extra_body": {"rerail": {"report": True}}}
-    with (
-        serving(TalkerEngine(), detector=None) as running,
-        openai.OpenAI(base_url=f"{running.url}/v1", api_key="none") as client,
-    ):
-        (entry,) = ask(client, "hello", **options).rerail["choices"]
-        assert entry["scanned"] == "none" and entry["valid"] is None
-        page = httpx.get(f"{running.url}/metrics").text
-        assert 'rerail_scanned_generations_total{scanned="none"} 1.0' in page
-        assert 'rerail_scanned_generations_total{scanned="all"} 0.0' in page

@@ -20,6 +20,9 @@ from rerail.serve.server_settings import ServerSettings
 PLAIN, TRUSTED, SLOW = ("plain-key-0123456789", "trusted-key-0123456789", "slow-key-0123456789")
 
 
+HALF = json.dumps({"model": "talker", "messages": [{"role": "user", "content": "\ud800"}]}).encode()
+
+
 def body(text: str = "hello", **fields: Any) -> dict[str, Any]:
     return {"model": "talker", "messages": [{"role": "user", "content": text}], **fields}
 
@@ -130,7 +133,7 @@ def test_long_bodies(client: httpx.Client) -> None:
     assert code(context) == (400, "context_length_exceeded")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"[" * 19_000, b"\xff\xfe{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"[" * 19_000, b"\xff\xfe{}", HALF])
 def test_broken_bodies(client: httpx.Client, content: bytes) -> None:
     headers = {**bearer(PLAIN), "content-type": "application/json"}
     response = client.post("/v1/chat/completions", content=content, headers=headers)

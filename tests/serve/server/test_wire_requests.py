@@ -102,6 +102,7 @@ def test_messages_become_what_templates_take() -> None:
         ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
         ({"rerail": "audit"}, "rerail"),
         ({"rerail": {"hold": True}}, "rerail.hold"),
+        ({"rerail": {"topic": "a\x00b"}}, "rerail.topic"),
         ({"rerail": {"refusals": ["x"]}}, "rerail.refusals"),
     ],
 )  # fmt: skip
