@@ -14,12 +14,25 @@ from fakes import WordDetector
 from serving import BAD, PLAIN_TRIGGERS
 from talker import Talker, TalkerEngine
 
-from rerail.guard import GuardConfig, Store
+from rerail.guard import Detector, GuardConfig, Store
 from rerail.serve.api_keys import ApiKeys
 from rerail.serve.server_run import run_server
 from rerail.serve.server_service import Parts, Service
 from rerail.serve.server_settings import ServerSettings
 from rerail.serve.trace_writer import TraceWriter, WhenUnstored
+
+
+def _words(raise_on: str | None) -> Detector:
+    detector = WordDetector(at_end=[BAD], raise_on=raise_on)
+    detector.read = deque(maxlen=4)  # type: ignore[assignment]  # it must not grow
+    detector.started = deque(maxlen=4)  # type: ignore[assignment]
+    return detector
+
+
+def _student() -> Detector:
+    from rerail.guard.detector_student import StudentDetector
+
+    return StudentDetector.from_folder()
 
 
 def main() -> int:
@@ -30,9 +43,7 @@ def main() -> int:
         limit = options["max_file_bytes"]
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     talker = Talker(delay_s=options.get("delay_s", 0.0))
-    detector = WordDetector(at_end=[BAD], raise_on=options.get("raise_on"))
-    detector.read = deque(maxlen=4)  # type: ignore[assignment]
-    detector.started = deque(maxlen=4)  # type: ignore[assignment]
+    detector = _student() if options.get("student") else _words(options.get("raise_on"))
     service = Service(
         lambda: Parts(TalkerEngine(talker, max_model_len=5000), detector, PLAIN_TRIGGERS),
         GuardConfig(**options.get("config", {})),
