@@ -14,12 +14,13 @@ from .wire_deltas import Delta
 
 
 def choice_report(index: int, trace: Trace) -> dict[str, Any]:
-    """One choice. `valid`: wholly read, and no cue was let through."""
+    """One choice. `valid`: wholly read by a detector that never failed, and no cue let through."""
     passed_cue = any(step.verdict is Verdict.AUDIT for step in trace.steps)
+    was_read = trace.scanned is Scanned.ALL and not trace.failures
     return {
         "index": index,
         "trace_id": trace.id,
-        "valid": not passed_cue if trace.scanned is Scanned.ALL else None,
+        "valid": not passed_cue if was_read else None,
         "score": highest_score(trace),
         "action": trace.action.value,
         "scanned": trace.scanned.value,

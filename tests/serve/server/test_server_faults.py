@@ -49,7 +49,7 @@ def test_client_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "status", "scanned", "valid"),
-    [("refuse", 200, "all", True), ("release", 200, "part", None), ("raise", 500, None, None)],
+    [("refuse", 200, "all", None), ("release", 200, "part", None), ("raise", 500, None, None)],
 )
 def test_detector_raising(
     policy: str, status: int, scanned: str | None, valid: bool | None
