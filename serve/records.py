@@ -12,7 +12,7 @@ def result_record(trace: Trace, *, stored: bool) -> dict[str, Any]:
     """What `rerail run --json` prints: the result in the field's usual terms, then the texts."""
     passed_cue = any(step.verdict is Verdict.AUDIT for step in trace.steps)
     return {
-        "valid": trace.scanned is Scanned.ALL and not passed_cue,
+        "valid": trace.scanned is Scanned.ALL and not passed_cue and not trace.failures,
         "score": highest_score(trace),
         "action": trace.action.value,
         "usage": usage(trace),

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from ..guard import Event, Finished, Released, Retracted, Trace
-from .mailbox import Mailbox
+from .server_mailbox import Mailbox
 from .server_service import Service
 from .wire_deltas import Delta, Deltas
 

@@ -111,9 +111,7 @@ class Edge:
             )
         if method == "OPTIONS" and headers.get("origin") in service.settings.cors_origin:
             return ApiResponse({}, 200)
-        if path not in _OPEN_PATHS and not (
-            path == "/metrics" and service.settings.public_metrics
-        ):
+        if path not in _OPEN_PATHS and not (path == "/metrics" and service.settings.public_metrics):
             state.caller = service.keys.find(_bearer(headers))
             if state.caller is None:
                 raise ApiError(
@@ -152,9 +150,7 @@ class Edge:
         limit = self._service.settings.max_body_bytes
         return ApiError(413, f"the body is longer than {limit} bytes", code="body_too_long")
 
-    def _add_headers(
-        self, answer: MutableHeaders, headers: Headers, state: RequestState
-    ) -> None:
+    def _add_headers(self, answer: MutableHeaders, headers: Headers, state: RequestState) -> None:
         answer["x-request-id"] = state.id
         for name, value in _SAFE_HEADERS.items():
             answer[name] = value

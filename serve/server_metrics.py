@@ -111,12 +111,8 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"rerail_{name}", text, labels, registry=self._registry)
 
-    def _histogram(
-        self, name: str, text: str, buckets: Sequence[float], *labels: str
-    ) -> Histogram:
-        return Histogram(
-            f"rerail_{name}", text, labels, buckets=buckets, registry=self._registry
-        )
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"rerail_{name}", text, labels, buckets=buckets, registry=self._registry)
 
 
 class TimedDetector:

@@ -13,9 +13,9 @@ from ..guard.judge_service import JudgeService
 from ..guard.loop_async import guarded_async
 from .api_keys import ApiKeys, Caller
 from .engine import Engine
-from .mailbox import Mailbox
 from .rate_limits import RateLimits
 from .server_logs import log_event
+from .server_mailbox import Mailbox
 from .server_metrics import Metrics, TimedDetector
 from .server_settings import ServerSettings
 from .stop_strings import StoppingBackend

@@ -38,8 +38,6 @@ class Answer(Protocol):
         """The chunk with the token counts, after all choices."""
         ...
 
-    def whole(
-        self, choices: list[tuple[Trace, Whole]], usage: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def whole(self, choices: list[tuple[Trace, Whole]], usage: Mapping[str, Any]) -> dict[str, Any]:
         """The answer in one piece."""
         ...

@@ -44,9 +44,7 @@ class ChatAnswer:
     def usage(self, usage: Mapping[str, Any]) -> dict[str, Any]:
         return self._checked({**self._head("chat.completion.chunk"), "choices": [], "usage": usage})
 
-    def whole(
-        self, choices: list[tuple[Trace, Whole]], usage: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def whole(self, choices: list[tuple[Trace, Whole]], usage: Mapping[str, Any]) -> dict[str, Any]:
         record = {
             **self._head("chat.completion"),
             "choices": [

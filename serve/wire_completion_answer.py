@@ -39,9 +39,7 @@ class CompletionAnswer:
         Completion.model_validate(record)
         return record
 
-    def whole(
-        self, choices: list[tuple[Trace, Whole]], usage: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def whole(self, choices: list[tuple[Trace, Whole]], usage: Mapping[str, Any]) -> dict[str, Any]:
         record = {
             **self._head(),
             "choices": [

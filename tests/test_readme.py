@@ -2,12 +2,24 @@
 
 import re
 import shlex
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from server_process import running_command
 
 README = Path(__file__).parent.parent / "README.md"
+
+
+SERVE = "import sys; from rerail.serve.cli import main; sys.exit(main())"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def blocks(language: str) -> list[str]:
@@ -24,6 +36,15 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         exec(compile(block, f"README.md, snippet {number}", "exec"), names)
     assert names["result"].answer  # type: ignore[attr-defined]
     assert (tmp_path / "traces.db").is_file()
+
+
+def test_client_of_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), "--no-store"]
+    with running_command(command):
+        for block in blocks("py"):
+            exec(block.replace("127.0.0.1:8000", f"127.0.0.1:{port}"), {})
+    assert len(capsys.readouterr().out.split()) > 10
 
 
 def test_commands(tmp_path: Path) -> None:
