@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from .backend_transformers_identity import model_identity
 from .backend_transformers_request import Request, read_request
 from .chat_template import ChatTemplate
 from .detector import Message
-from .model_identity import model_identity
 from .prompt import Prompt
 
 CHAT_MAX_NEW_TOKENS = 4096

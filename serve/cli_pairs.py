@@ -107,7 +107,7 @@ def complete(
         raise UsageError(f"--batch-size is {batch_size}: give at least 1")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: give at least 1")
-    from ..guard.model_identity import model_identity
+    from ..guard.backend_transformers_identity import model_identity
     from ..guard.pair_completion import complete_pairs
     from .models import continuations, load_weights
     from .progress import progress

@@ -9,9 +9,9 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from ..guard import Message, Prompt, ReasoningFormat
 from ..guard.backend_transformers_async import AsyncTransformersBackend
+from ..guard.backend_transformers_identity import model_identity
 from ..guard.chat_template import ChatTemplate
 from ..guard.control_text import ControlText
-from ..guard.model_identity import model_identity
 from .engine import LogitBiasOption, NumberOption, Option
 
 OPTIONS: Mapping[str, Option] = {

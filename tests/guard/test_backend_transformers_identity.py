@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rerail.guard.model_identity import model_identity  # noqa: E402
+from rerail.guard.backend_transformers_identity import model_identity  # noqa: E402
 
 
 def test_identity_follows_the_weights_and_not_the_place() -> None:
