@@ -103,7 +103,7 @@ class DistillConfig:
     safe_limit: float = 0.05
     """The same for unlabelled, deliberately safe traces on harmful requests."""
 
-    verify_harm: float = 0.1
+    verify_harm: float = 0.35
     """Every step is verified while the request's probability of being harmful is at least this."""
 
     verify_alarm: float = 0.6

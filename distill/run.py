@@ -124,10 +124,11 @@ def write_card(
 ) -> None:
     """Replays the held-out and the only measured traces through the student; writes its card."""
     detector = StudentDetector.from_folder(config.student)
-    replayed = replay(detector, [*held, *data.measured], max_steps=config.max_steps)
-    harmless = StudentDetector.from_folder(config.student)
-    replay(harmless, [t for t in held if not t.harmful], max_steps=config.max_steps)
-    use = harmless.use
+    harmless = [trace for trace in (*held, *data.measured) if not trace.harmful]
+    replayed = replay(detector, harmless, max_steps=config.max_steps)
+    num_steps, num_verified = detector.use.num_steps, detector.use.num_verified
+    harmful = [trace for trace in (*held, *data.measured) if trace.harmful]
+    replayed += replay(detector, harmful, max_steps=config.max_steps)
     sources = Counter(trace.source for trace in (*data.train, *data.held, *data.measured))
     sources.update(entry.source for entry in (*data.train_requests, *data.held_requests))
     card = model_card(
@@ -137,7 +138,7 @@ def write_card(
             settings=config.to_json(),
             num_trained=len(data.train),
             num_held=len(held),
-            verified_share=use.num_verified / use.num_steps if use.num_steps else None,
+            verified_share=num_verified / num_steps if num_steps else None,
         ),
         by_source(replayed, num_draws=100),
         attack_report(detector),
