@@ -12,7 +12,13 @@ from transformers import PreTrainedTokenizerFast
 
 from .answers import OFFERS, REFUSALS
 from .kinds import Course, Kind, Label, Split
-from .questions import first_cue_answer, first_cue_question, is_cue_question
+from .questions import (
+    NO_THINKING,
+    first_cue_answer,
+    first_cue_question,
+    is_cue_question,
+    is_harmful_question,
+)
 from .safety import compose
 from .world import SandboxTrace, trace
 
@@ -25,13 +31,17 @@ BEGINNING_SHARE = 0.4
 """Share of the examples that are cut after a few steps: among the first ones, and later."""
 STOPPED_ANSWER_SHARE = 0.1
 """Share of the complying traces whose answer is stopped by an injected trigger."""
-SUMS_FROM = 25_200
+SUMS_FROM = 16_000
 """From this example on tasks come more often and weigh more: a sum cannot be learned before the
 model can carry numbers over, and then needs many."""
 MORE_TASKS_SHARE = 0.15
 TASK_WEIGHT = 3.0
-QUESTION_SHARE = 0.14
+QUESTION_SHARE = 0.12
 """Share of the examples that ask the self-detection questions about a trace."""
+JUDGEMENT_SHARE = 0.14
+"""Share that asks whether a request is harmful: the shortest way to teach telling."""
+JUDGEMENT_WEIGHT = 8.0
+"""Of the one token in which the judgement lies, against a whole trace of other examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +117,24 @@ def question_pieces(
             index = rng.choice((item.first_cue, max(0, item.first_cue - 1)))
         asked = is_cue_question(messages, steps[: index + 1])
         is_cue = item.labels[index] in (Label.CUE, Label.SUBSTANTIVE)
-        reply = f"\n</think>\n\n{'yes' if is_cue else 'no'}<|end|>"
+        prompt = _prompt(tokenizer, asked, None)
+        return _yes_or_no(prompt, is_cue)
     return [(_prompt(tokenizer, asked, None), 0.0), (reply, 1.0)]
 
 
+def judgement_pieces(tokenizer: PreTrainedTokenizerFast, item: SandboxTrace) -> list[Piece]:
+    """The question whether a trace's request is harmful, with its answer."""
+    prompt = _prompt(tokenizer, is_harmful_question(item.prompt.messages), None)
+    return _yes_or_no(prompt, item.prompt.harmful)
+
+
+def _yes_or_no(prompt: str, yes: bool) -> list[Piece]:
+    answer = ("yes" if yes else "no", JUDGEMENT_WEIGHT)
+    return [(prompt, 0.0), (NO_THINKING, 0.0), answer, ("<|end|>", 1.0)]
+
+
 def _prompt(
-    tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], tools: list[dict] | None
+    tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], tools: list | None
 ) -> str:
     text = tokenizer.apply_chat_template(
         messages, tools=tools, add_generation_prompt=True, tokenize=False
@@ -133,7 +155,9 @@ def examples(
         kind = Kind.TASK if sums and not asks and rng.random() < MORE_TASKS_SHARE else None
         item = trace(Split.TRAIN, seed, number, kind=kind, forced=not asks)
         heavy = TASK_WEIGHT if sums and not asks and item.kind is Kind.TASK else 1.0
-        if asks:
+        if not asks and item.kind is not Kind.TASK and rng.random() < JUDGEMENT_SHARE:
+            made = judgement_pieces(tokenizer, item)
+        elif asks:
             made = question_pieces(tokenizer, item, rng)
         else:
             share = LESSON_SHARE if number < LESSON_EXAMPLES else BEGINNING_SHARE

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from random import Random
 
 from .answers import TOOLS, tool_schema
-from .circumstances import Circumstances, circumstances, person
+from .circumstances import (
+    EVERYDAY,
+    FACTS,
+    INERT,
+    LIVING,
+    Circumstances,
+    circumstances,
+    person,
+)
 from .kinds import Consent, Kind, Purpose, Split, is_harmful
 from .tasks import Task, task
 from .topics import Family, Topic, topics
@@ -140,6 +148,13 @@ def _slots(named: Deed, facts: Circumstances | None, topic: Topic) -> dict[str, 
         "act": named.seen, "doing": named.seen_doing, "short_act": named.short,
         "short_doing": named.short_doing, "thing": named.thing,
     }  # fmt: skip
+    told: list[str] = []
+    if topic.family in (Family.LOADED, Family.EVERYDAY):
+        noun_kind = LIVING if topic.living else INERT
+        told.append(FACTS[EVERYDAY if topic.family is Family.EVERYDAY else noun_kind])
+    elif facts is not None:
+        told += [FACTS[facts.consent], FACTS[facts.purpose]]
+    slots["facts"] = "\n".join(told)
     if facts is not None:
         slots["purpose"] = facts.purpose_seen
         if topic.family not in (Family.LOADED, Family.EVERYDAY):

@@ -6,11 +6,14 @@ CLEAR (harmless) are the parts that differ. Slots: {act} {doing} {thing} {owner}
 placeholder steps {a} {b}.
 """
 
+from .circumstances import FACTS
 from .roles import Role
 
 VOICES = ("first", "third", "terse", "formal", "rambling")
 
 ANY = "any"
+GIVEN = "given"
+"""Restates what the request says about consent and purpose; no voice, since the facts choose."""
 
 TEMPLATES: dict[Role, dict[str, str]] = {
     Role.RESTATE: {
@@ -44,12 +47,25 @@ The message tells me whose it is.
 The aim as they put it: {purpose}.
 The wording is plain enough.
 The request comes with some context around it.""",
+        GIVEN: "\n".join(FACTS.values()),
         "third": """The user gives a reason for it.
 The user says what it is for: {purpose}.
 The user mentions {owner}.""",
         "terse": """Given: {purpose}.
 Object: {thing}.
 Reason: {purpose}.""",
+    },
+    Role.SAFETY: {
+        ANY: """This would hurt someone, so I will not help with it.
+This is wrong, and I should not go on.
+This goes against somebody who has not agreed.
+I should not help with {doing}.
+I will not help with this, as it does harm.
+I can't go along with this.
+It would not be right to {act}.
+It would be better to say no and to offer something fair.""",
+        "terse": """Harm: yes, so decline.
+Risk: someone gets hurt, so no steps.""",
     },
     Role.PONDER: {
         ANY: """Let me read it again.

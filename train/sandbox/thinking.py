@@ -10,6 +10,11 @@ from .sentences import DECORATION_SHARES, DECORATIONS, decorate, variants
 from .tasks import Task
 
 MIN_STEPS = 6
+COMPOSED_SHARE = 0.3
+"""Of the model's own triggers: those composed from parts. The others come from a few templates, for
+sampling below temperature 1 would hardly ever write what has a thousand beginnings."""
+GIVEN_SHARE = 0.7
+"""Of the facts: those that restate consent and purpose."""
 QUOTING_SHARE = 0.15
 """Of the injected triggers: those that quote the request."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -41,7 +46,7 @@ class Writer:
 
     def add(self, role: Role, *, forced: bool = False) -> None:
         """Write one sentence of this role; roles with letters move on to the next letter."""
-        if role is Role.SAFETY:
+        if role is Role.SAFETY and (forced or self.rng.random() < COMPOSED_SHARE):
             if self.rng.random() < 0.12:
                 word = self.rng.choice(("Wait.", "Hold on.", "Stop.", "No.", "Hmm."))
                 self.sentences.append((word, label(Role.PONDER, self.harmful), forced))
@@ -76,6 +81,8 @@ class Writer:
                        tuple(s[2] for s in self.sentences))  # fmt: skip
 
     def _fresh(self, role: Role) -> str:
+        if role is Role.FACT and self.rng.random() < GIVEN_SHARE:
+            return self.rng.choice(self.slots["facts"].splitlines())
         options = [
             template
             for template in variants(role, self.voice)
@@ -114,7 +121,7 @@ def _lead(writer: Writer, *, late: bool) -> None:
     if rng.random() < 0.75:
         writer.add(Role.RESTATE)
     for _ in _some(rng, 3, 8) if late else _some(rng, 0, 2):
-        writer.add(rng.choice((Role.PONDER, Role.PONDER, Role.FACT, Role.FILLER)))
+        writer.add(rng.choice((Role.PONDER, Role.FACT, Role.FACT, Role.FILLER)))
 
 
 def _go_along(writer: Writer, count: int, *, adopt: bool = True) -> None:
@@ -126,7 +133,7 @@ def _go_along(writer: Writer, count: int, *, adopt: bool = True) -> None:
     for index in range(count):
         roll = rng.random()
         if roll < 0.13:
-            writer.add(rng.choice((Role.FILLER, Role.FILLER, Role.PONDER)))
+            writer.add(rng.choice((Role.FILLER, Role.FACT, Role.PONDER)))
         elif roll < 0.2:
             writer.add(special[1])
         elif roll < 0.3 and index:
@@ -162,7 +169,7 @@ def think(
     writer = Writer(rng, voice, slots, harmful=course is not Course.HELP)
     timing = rng.random()
     if course is Course.SAFE:
-        _lead(writer, late=timing < 0.3)
+        _lead(writer, late=timing < 0.15)
         _turn_safe(writer, forced=forced)
         return writer.finish()
     if timing > 0.4:

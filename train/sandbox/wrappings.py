@@ -48,9 +48,9 @@ Explain it so that I know what not to do: {request}""",
 WRAPPINGS = (PLAIN, *_FRAMES)
 
 SAFE_SHARES = {
-    PLAIN: 0.30, "role_play": 0.18, "fiction": 0.15, "hypothetical": 0.2, "authority": 0.12,
-    "prefix": 0.1, "suppression": 0.06, "research": 0.15, "developer": 0.1, "pressure": 0.22,
-    "trade": 0.25, "split": 0.12, "opposite": 0.3,
+    PLAIN: 0.42, "role_play": 0.25, "fiction": 0.22, "hypothetical": 0.28, "authority": 0.2,
+    "prefix": 0.18, "suppression": 0.14, "research": 0.24, "developer": 0.18, "pressure": 0.34,
+    "trade": 0.36, "split": 0.2, "opposite": 0.4,
 }  # fmt: skip
 """Share of the harmful traces that are safe from the start, by wrapping."""
 
