@@ -6,6 +6,7 @@ that was broken off goes on where it stopped. A folder made with other settings 
 
 import logging
 import random
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from .report import by_source
 from .request_sets import read_requests
 from .splits import Split, split
 from .stages import (
+    WEIGHTS,
     encoder_folder,
     encoder_stage,
     exported_encoder,
@@ -46,21 +48,27 @@ from .thresholds import AlarmLimit, threshold_for
 logger = logging.getLogger(__name__)
 
 
-def distill(config: DistillConfig, teacher: Teacher | None = None) -> Path:
+def fit_encoder_only(config: DistillConfig, teacher: Teacher | None = None) -> Path:
+    """The first stage alone: gives the file of fitted weights, for `initial_encoder`."""
+    open_run(config)
+    tokenizer = Tokenizer.from_file(str(encoder_folder(config.encoder) / TOKENIZER))
+    encoder_stage(config, tokenizer, read_data(config, teacher))
+    return config.out / WEIGHTS
+
+
+def distill(
+    config: DistillConfig, teacher: Teacher | None = None, *, fitted: Path | None = None
+) -> Path:
     """Makes a student and gives its folder. Raises ValueError for settings or data that cannot be.
 
     `teacher` labels traces on harmful requests that come without labels; by default they are taken
-    to be deliberately safe.
+    to be deliberately safe. `fitted` are encoder weights to be used as they are, without a fit.
     """
     open_run(config)
+    if fitted is not None and not (config.out / WEIGHTS).exists():
+        shutil.copy(fitted, config.out / WEIGHTS)
     tokenizer = Tokenizer.from_file(str(encoder_folder(config.encoder) / TOKENIZER))
-    traces = taught(read_traces(config.traces), teacher or LabelledFiles())
-    requests = list(read_requests(config.requests))
-    data = split([masked_trace(trace) for trace in traces], requests, config)
-    logger.info(
-        "%d traces to train on, %d held out; %d and %d requests",
-        len(data.train), len(data.held), len(data.train_requests), len(data.held_requests),
-    )  # fmt: skip
+    data = read_data(config, teacher)
     encoder = encoder_stage(config, tokenizer, data)
     session = exported_encoder(config, encoder)
     rng = random.Random(config.screen_fit.seed)
@@ -90,6 +98,18 @@ def distill(config: DistillConfig, teacher: Teacher | None = None) -> Path:
     logger.info("threshold %.4f; student in %s", end, config.student)
     write_card(config, settings, data, held)
     return config.student
+
+
+def read_data(config: DistillConfig, teacher: Teacher | None) -> Split:
+    """The traces and requests, labelled, without placeholders, and divided."""
+    traces = taught(read_traces(config.traces), teacher or LabelledFiles())
+    requests = list(read_requests(config.requests))
+    data = split([masked_trace(trace) for trace in traces], requests, config)
+    logger.info(
+        "%d traces to train on, %d held out; %d and %d requests",
+        len(data.train), len(data.held), len(data.train_requests), len(data.held_requests),
+    )  # fmt: skip
+    return data
 
 
 def chosen_threshold(

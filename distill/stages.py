@@ -38,6 +38,9 @@ from .screen_fit import ScreenExample, UnitReader, fit_screen
 from .screen_model import ScreenModel, reduced_vectors
 from .splits import Split
 
+WEIGHTS = "encoder.pt"
+"""The fitted encoder's weights, in a run's folder."""
+
 
 def encoder_folder(name: str) -> Path:
     """The local folder of an encoder: itself, or the hub's snapshot (downloaded if need be)."""
@@ -83,7 +86,7 @@ def held_traces(config: DistillConfig, data: Split) -> list[LabelledTrace]:
 
 def encoder_stage(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> EncoderModel:
     """The fitted encoder; from `encoder.pt` where that is there."""
-    path = config.out / "encoder.pt"
+    path = config.out / WEIGHTS
     folder = encoder_folder(config.encoder)
     if path.exists():
         model = EncoderModel(folder)
