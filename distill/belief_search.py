@@ -19,16 +19,21 @@ from .belief_fit import ScoredTrace
 
 Array = npt.NDArray[np.float64]
 
-_TUNED = (
-    "harm_scale", "harm_bias", "harm_step", "harm_step_bias", "harm_decay", "cue_scale",
-    "cue_bias", "cue_safety", "cue_history", "history_decay",
-)  # fmt: skip
-_POSITIVE = ("harm_scale", "harm_step", "cue_scale", "cue_safety", "cue_history")
-_SHARES = ("harm_decay", "history_decay")
-
-_LEAST_HARM_SCALE = 0.4
-"""The reading of the request always counts. On few held-out traces a search can do without it, and
-then leans on how written traces sound, which is what does not carry over to other models."""
+_RANGES: dict[str, tuple[float, float]] = {
+    "harm_scale": (0.4, 1.2),
+    "harm_bias": (-3.0, 1.0),
+    "harm_step": (0.02, 1.0),
+    "harm_step_bias": (-2.0, 2.0),
+    "harm_decay": (0.0, 0.98),
+    "cue_scale": (0.3, 1.5),
+    "cue_bias": (-4.0, 1.0),
+    "cue_safety": (0.02, 1.0),
+    "cue_history": (0.0, 8.0),
+    "history_decay": (0.0, 0.98),
+}
+"""What is tuned, and in which range. The reading of the request always counts: on few held-out
+traces a search can do without it, and then leans on how written traces sound, which is what does
+not carry over to other models. Biases stay small, so that the product stays a probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,10 @@ def tune_belief(
     if not (bench.first >= 0).any():
         return weights
     rng = random.Random(seed)
-    weights = replace(weights, harm_scale=max(weights.harm_scale, _LEAST_HARM_SCALE))
+    inside = {
+        name: min(max(getattr(weights, name), low), high) for name, (low, high) in _RANGES.items()
+    }
+    weights = replace(weights, **inside)
     best, best_value = weights, bench.value(weights, shares)
     for number in range(num_tries):
         size = 0.5 * (1.0 - number / num_tries) + 0.02
@@ -141,15 +149,10 @@ def tune_belief(
 def _moved(w: BeliefWeights, rng: random.Random, size: float) -> BeliefWeights:
     """Two or three of the weights moved a little, inside the ranges in which they make sense."""
     changes: dict[str, float] = {}
-    for name in rng.sample(_TUNED, rng.choice((1, 2, 3))):
-        value = getattr(w, name)
-        if name in _POSITIVE:
-            least = _LEAST_HARM_SCALE if name == "harm_scale" else 0.02
-            changes[name] = min(max(max(value, 0.02) * 2.0 ** rng.gauss(0.0, 2 * size), least), 8.0)
-        elif name in _SHARES:
-            changes[name] = min(max(value + rng.gauss(0.0, 0.5 * size), 0.0), 0.98)
-        else:
-            changes[name] = min(max(value + rng.gauss(0.0, 3 * size), -8.0), 8.0)
+    for name in rng.sample(sorted(_RANGES), rng.choice((1, 2, 3))):
+        low, high = _RANGES[name]
+        moved = getattr(w, name) + rng.gauss(0.0, 0.6 * size * (high - low))
+        changes[name] = min(max(moved, low), high)
     return replace(w, **changes)
 
 

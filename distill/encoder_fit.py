@@ -17,6 +17,7 @@ from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from ..guard.inference import token_id
 from ..guard.step_encoder import HEADS, clip
 from ..guard.word_units import plain_text
 from .encoder_examples import EncoderExample
@@ -62,8 +63,8 @@ class RowMaker:
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self._lengths = lengths
-        self._cls = tokenizer.token_to_id("[CLS]")
-        self._sep = tokenizer.token_to_id("[SEP]")
+        self._cls = token_id(tokenizer, "[CLS]")
+        self._sep = token_id(tokenizer, "[SEP]")
 
     def row(self, request: str, before: str, step: str | None) -> EncoderRow:
         """The row of a request alone (`step` None) or of a step."""
@@ -156,7 +157,7 @@ def run_rows(session: InferenceSession, rows: Sequence[EncoderRow]) -> npt.NDArr
     for index, row in enumerate(rows):
         ids, mask, segments = (tensor.numpy() for tensor in _padded([row]))
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
-        found[index] = session.run(["log_odds"], feed)[0][0]
+        found[index] = np.asarray(session.run(["log_odds"], feed)[0])[0]
     return found
 
 

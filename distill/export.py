@@ -27,6 +27,8 @@ _OPSET = 17
 class ScreenStep(nn.Module):
     """The look-up of one word and one recurrent step, side by side in one graph."""
 
+    table: Tensor
+
     def __init__(self, model: ScreenModel, scale: float, bias: float) -> None:
         super().__init__()
         self.register_buffer("table", model.table.half())

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from ..guard.inference import token_id
 from ..guard.screen import PIECES_PER_WORD
 from ..guard.word_units import plain_word, split_units
 from .screen_model import NUM_HEADS, ScreenModel
@@ -53,7 +54,7 @@ class UnitReader:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
-        self._end = tokenizer.token_to_id("[SEP]")
+        self._end = token_id(tokenizer, "[SEP]")
         self._known: dict[str, list[int]] = {}
 
     def pieces(self, step: str) -> list[list[int]]:

@@ -16,6 +16,9 @@ NUM_HEADS = 2
 class ScreenModel(nn.Module):
     """Units in, log-odds `[..., NUM_HEADS]` out, one for every unit."""
 
+    table: Tensor
+    """Vectors of the pieces, `[pieces, dimensions]`."""
+
     def __init__(self, table: npt.NDArray[np.float16], width: int = 96) -> None:
         super().__init__()
         self.width = width
@@ -32,8 +35,8 @@ class ScreenModel(nn.Module):
 
     def forward(self, pieces: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Log-odds `[n, units, heads]` and the last hidden state `[1, n, width]`."""
-        outputs, hidden = self.recurrent(self.word_vectors(pieces), hidden)
-        return self.heads(outputs), hidden
+        outputs, last = self.recurrent(self.word_vectors(pieces), hidden)
+        return self.heads(outputs), last
 
 
 def reduced_vectors(vectors: npt.NDArray[np.float32], dimensions: int) -> npt.NDArray[np.float16]:

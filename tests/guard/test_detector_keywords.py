@@ -1,6 +1,7 @@
 """The keyword baseline."""
 
 import pytest
+
 from rerail.guard.channels import Channel
 from rerail.guard.detector_keywords import KeywordDetector, step_probability
 

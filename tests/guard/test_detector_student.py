@@ -70,6 +70,7 @@ def test_single_characters_give_the_same_score_inside_a_step(detector: StudentDe
     state = start(detector, "How do I poison my neighbour's dog?")
     text = "Okay, so I need to figure out how to poison the dog "
     (_,), whole = detector.score([state], [text], [R])
+    chunked = whole[:0]
     for char in text:
         (state,), chunked = detector.score([state], [char], [R])
     assert chunked == pytest.approx(whole, abs=1e-6)

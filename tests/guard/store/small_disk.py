@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import sample_trace
+from conftest import sample_trace  # pyright: ignore[reportAttributeAccessIssue]
 
 from rerail.guard.store import Store
 from rerail.guard.store_errors import StoreError

@@ -7,7 +7,7 @@ Arguments: the store, how many traces each, and the first number of each process
 import os
 import sys
 
-from conftest import sample_trace
+from conftest import sample_trace  # pyright: ignore[reportAttributeAccessIssue]
 
 from rerail.guard.store import Store
 
