@@ -103,10 +103,10 @@ class DistillConfig:
     safe_limit: float = 0.05
     """The same for unlabelled, deliberately safe traces on harmful requests."""
 
-    verify_harm: float = 0.35
+    verify_harm: float = 0.7
     """Every step is verified while the request's probability of being harmful is at least this."""
 
-    verify_alarm: float = 0.6
+    verify_alarm: float = 0.99
     """Steps of other requests are verified where the screen's alarm reaches this, between 0 and
     1."""
 

@@ -29,6 +29,8 @@ class ScreenStep(nn.Module):
 
     table: Tensor
 
+    table: Tensor
+
     def __init__(self, model: ScreenModel, scale: float, bias: float) -> None:
         super().__init__()
         self.register_buffer("table", model.table.half())

@@ -19,7 +19,10 @@ class ScreenModel(nn.Module):
     table: Tensor
     """Vectors of the pieces, `[pieces, dimensions]`."""
 
-    def __init__(self, table: npt.NDArray[np.float16], width: int = 96) -> None:
+    table: Tensor
+    """Word vectors, `[pieces, dimensions]`; a buffer, never trained."""
+
+    def __init__(self, table: npt.NDArray[np.float16], width: int = 64) -> None:
         super().__init__()
         self.width = width
         vectors = torch.from_numpy(table.astype(np.float32))
@@ -33,7 +36,7 @@ class ScreenModel(nn.Module):
         count = (pieces > 0).sum(-1, keepdim=True).clamp(min=1)
         return self.table[pieces].sum(-2) / count
 
-    def forward(self, pieces: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, pieces: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Log-odds `[n, units, heads]` and the last hidden state `[1, n, width]`."""
         outputs, last = self.recurrent(self.word_vectors(pieces), hidden)
         return self.heads(outputs), last
