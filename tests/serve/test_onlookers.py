@@ -1,6 +1,7 @@
 """`run --live` and `--watchable`, and the README's picture."""
 
 import xml.etree.ElementTree as ElementTree
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,8 @@ def test_the_picture_holds_nothing_that_changes_from_run_to_run() -> None:
 def test_the_picture_in_the_readme_is_there_and_whole() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "(serve/assets/intervention.svg)" in readme
-    drawn = ROOT / "serve" / "assets" / "intervention.svg"
-    text = "".join(ElementTree.parse(drawn).getroot().itertext()).replace("\xa0", " ")
+    # From the package, so that it is found in the wheel as well as in the checkout.
+    drawn = (files("rerail.serve") / "assets" / "intervention.svg").read_text(encoding="utf-8")
+    text = "".join(ElementTree.fromstring(drawn).itertext()).replace("\xa0", " ")
     for words in ("CUE", "INJECTED", "no further cue followed", "final answer"):
         assert words in text
