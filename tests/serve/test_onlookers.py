@@ -1,13 +1,13 @@
 """`run --live` and `--watchable`, and the README's picture."""
 
 import xml.etree.ElementTree as ElementTree
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from fakes import WordDetector
 from golden_traces import TRACES
 
+import rerail.serve.picture as picture_module
 from rerail.guard import Finished, Guard, guarded
 from rerail.guard.backend_scripted import ScriptedBackend
 from rerail.serve.cli import main
@@ -67,7 +67,7 @@ def test_the_picture_in_the_readme_is_there_and_whole() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "(serve/assets/intervention.svg)" in readme
     # From the package, so that it is found in the wheel as well as in the checkout.
-    drawn = (files("rerail.serve") / "assets" / "intervention.svg").read_text(encoding="utf-8")
-    text = "".join(ElementTree.fromstring(drawn).itertext()).replace("\xa0", " ")
+    drawn = Path(picture_module.__file__).parent / "assets" / "intervention.svg"
+    text = "".join(ElementTree.parse(drawn).getroot().itertext()).replace("\xa0", " ")
     for words in ("CUE", "INJECTED", "no further cue followed", "final answer"):
         assert words in text
