@@ -1,0 +1,81 @@
+"""What training leaves for others: an adapter or a whole model, as any Hugging Face user loads it.
+
+Each folder holds safetensors, tokenizer, chat template, generation config and a model card. A
+folder appears under its name when it is whole.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .preference_card import card
+from .preference_config import PreferenceConfig
+from .preference_models import RECORD, load, resolved, with_adapter
+from .run_folder import write_record
+
+
+def save_trained(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    config: PreferenceConfig,
+    record: Mapping[str, Any],
+    base: str,
+) -> None:
+    """Writes what was trained: the adapter alone, or all weights.
+
+    `base` is the fingerprint of the weights under the adapter. Raises OSError if the disk is full;
+    then nothing lies under the folder's name.
+    """
+    draft = _draft(folder)
+    if hasattr(model, "peft_config"):
+        model.save_pretrained(draft, selected_adapters=["default"])
+        write_record(draft / RECORD, {"base": base, "model": config.model_name_or_path})
+    else:
+        plain_forward(model).save_pretrained(draft)
+    tokenizer.save_pretrained(draft)
+    model.generation_config.save_pretrained(draft)
+    (draft / "README.md").write_text(card(config, record), "utf-8")
+    _put_in_place(draft, folder)
+
+
+def save_merged(
+    model_name_or_path: str,
+    adapter: Path,
+    folder: Path,
+    *,
+    config: PreferenceConfig,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes the model with its adapter merged into the weights.
+
+    Raises ValueError if the adapter belongs to other weights, OSError if the disk is full.
+    """
+    model, tokenizer = load(resolved(model_name_or_path))
+    merged = with_adapter(model, adapter).merge_and_unload()
+    draft = _draft(folder)
+    merged.save_pretrained(draft)
+    tokenizer.save_pretrained(draft)
+    merged.generation_config.save_pretrained(draft)
+    (draft / "README.md").write_text(card(config, record, merged=True), "utf-8")
+    _put_in_place(draft, folder)
+
+
+def plain_forward(model: Any) -> Any:
+    """The model without the head that the trainer put on it."""
+    model.__dict__.pop("forward", None)
+    return model
+
+
+def _draft(folder: Path) -> Path:
+    draft = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    return draft
+
+
+def _put_in_place(draft: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(draft, folder)
