@@ -26,44 +26,16 @@ class ControlTextError(ValueError):
     """Text that this tokenizer would read as a control token whatever is done about it."""
 
 
-class ControlText:
-    """The control strings of one tokenizer (a Hugging Face one) and its reasoning format."""
-
-    def __init__(self, tokenizer: Any, reasoning_format: ReasoningFormat) -> None:
-        tags = {tag.text for tag in reasoning_format.tags} | set(reasoning_format.header_tags)
-        added = {
-            token_id: token.content
-            for token_id, token in tokenizer.added_tokens_decoder.items()
-            if token.special or token.content in tags or _MARKUP.match(token.content)
-        }
-        self._tokenizer = tokenizer.backend_tokenizer
-        self._ids = frozenset(added)
-        self._think = (reasoning_format.open_reasoning.strip(), "</think>")
-        strings = {each for each in {*added.values(), *tags} if len(each) > 1}
-        self._pattern = _any_of(strings)
-        self._pattern_but_think = _any_of(strings - set(self._think))
-        self._breaker = next(each for each in _BREAKERS if self._writes(each))
+class ForeignText:
+    """Rids whole conversations of control strings; what they are is the subclass's business."""
 
     def neutralised(self, text: str, *, keep_think_tags: bool = False) -> str:
         """`text` without control strings; the very same text where there are none.
 
         `keep_think_tags` is for turns of the assistant, whose template takes old chains of thought
-        out by these tags. Raises `ControlTextError` where it cannot be done.
+        out by these tags.
         """
-        pattern = self._pattern_but_think if keep_think_tags else self._pattern
-        safe = text
-        while (broken := pattern.sub(self._break, safe)) != safe:
-            safe = broken  # breaking one up may leave another one whole
-        kept = self._think if keep_think_tags else ()
-        probe = safe
-        for tag in filter(None, kept):
-            probe = probe.replace(tag, "")
-        if self._ids & set(self._encoded(probe)):
-            raise ControlTextError(
-                "the text holds a spelling that this model's tokenizer reads as a control token: "
-                "leave it out"
-            )
-        return safe
+        raise NotImplementedError
 
     def in_messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """A conversation whose texts hold no control strings, for the chat template."""
@@ -87,6 +59,42 @@ class ControlText:
         if isinstance(value, Sequence):
             return [self._in(each, keep_think_tags) for each in value]
         return value
+
+
+class ControlText(ForeignText):
+    """The control strings of one tokenizer (a Hugging Face one) and its reasoning format."""
+
+    def __init__(self, tokenizer: Any, reasoning_format: ReasoningFormat) -> None:
+        tags = {tag.text for tag in reasoning_format.tags} | set(reasoning_format.header_tags)
+        added = {
+            token_id: token.content
+            for token_id, token in tokenizer.added_tokens_decoder.items()
+            if token.special or token.content in tags or _MARKUP.match(token.content)
+        }
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._ids = frozenset(added)
+        self._think = (reasoning_format.open_reasoning.strip(), "</think>")
+        strings = {each for each in {*added.values(), *tags} if len(each) > 1}
+        self._pattern = _any_of(strings)
+        self._pattern_but_think = _any_of(strings - set(self._think))
+        self._breaker = next(each for each in _BREAKERS if self._writes(each))
+
+    def neutralised(self, text: str, *, keep_think_tags: bool = False) -> str:
+        """As in `ForeignText`. Raises `ControlTextError` where it cannot be done."""
+        pattern = self._pattern_but_think if keep_think_tags else self._pattern
+        safe = text
+        while (broken := pattern.sub(self._break, safe)) != safe:
+            safe = broken  # breaking one up may leave another one whole
+        kept = self._think if keep_think_tags else ()
+        probe = safe
+        for tag in filter(None, kept):
+            probe = probe.replace(tag, "")
+        if self._ids & set(self._encoded(probe)):
+            raise ControlTextError(
+                "the text holds a spelling that this model's tokenizer reads as a control token: "
+                "leave it out"
+            )
+        return safe
 
     def _break(self, found: re.Match[str]) -> str:
         return found[0][0] + self._breaker + found[0][1:]

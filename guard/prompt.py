@@ -19,6 +19,9 @@ class Prompt:
     ids: tuple[int, ...] = ()
     """Empty in text mode."""
 
+    num_counted: int = 0
+    """How many tokens they would be, as far as that is known, where there are no ids."""
+
     model: str = "unknown"
     sampling: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
@@ -27,6 +30,11 @@ class Prompt:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise ValueError("the prompt is empty: give the model something to answer")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the prompt; 0 where nobody can count them."""
+        return len(self.ids) or self.num_counted
 
     @property
     def request(self) -> str:

@@ -22,6 +22,20 @@ class Author(StrEnum):
     """Sampled, and taken out again."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token was to the model, for callers who asked; not kept with the trace."""
+
+    token: str
+    """The token as the engine spells it."""
+
+    logprob: float
+    """Natural logarithm of its probability."""
+
+    top: tuple[tuple[str, float], ...] = ()
+    """The likeliest tokens in its place and their log probabilities, the likeliest first."""
+
+
 class Token(NamedTuple):
     """One token as a backend gives it."""
 
@@ -33,6 +47,9 @@ class Token(NamedTuple):
 
     clean: bool = True
     """Whether the text ends with this token at a character's end: only there can it be cut."""
+
+    logprob: TokenLogprob | None = None
+    """Where it was asked for."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..guard import GuardConfig, ReasoningFormat
+from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import FAILURE, UsageError, options_checked
 from .options import ModelChoice, Storing, default_store
 from .server_settings import ServerSettings, Trust
@@ -16,7 +17,7 @@ def serve(
     model: str = "sandbox",
     /,
     *,
-    engine: str = "transformers",
+    engine: str = "auto",
     detector: str = "student",
     no_guard: bool = False,
     watchable: bool = False,
@@ -26,6 +27,7 @@ def serve(
     trust_remote_code: bool = False,
     settings: ServerSettings = ServerSettings(),  # noqa: B008  (frozen: sharing it is harmless)
     storing: Storing = Storing(),  # noqa: B008
+    upstream: Annotated[UpstreamSettings, Parameter(name="*")] = UpstreamSettings(),  # noqa: B008
     config: Annotated[GuardConfig, Parameter(name="*")] = GuardConfig(),  # noqa: B008
 ) -> int:
     """Serve a model behind the OpenAI API, with every answer guarded.
@@ -37,6 +39,7 @@ def serve(
 
         rerail serve
         rerail serve ./my-model --port 8001 --policy audit
+        rerail serve http://127.0.0.1:8001/v1 --tokenizer ./my-model
         rerail serve ./my-model --host 0.0.0.0 --api-key-file keys.txt --store postgresql://...
         curl localhost:8000/v1/chat/completions -H 'content-type: application/json' \\
             -d '{"model": "sandbox", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -45,9 +48,11 @@ def serve(
     ----------
     model
         A model's folder or its name on the Hugging Face hub; `sandbox` is the small one that comes
-        with rerail.
+        with rerail. Or the address of an OpenAI-compatible server that runs the model, such as
+        vLLM; if it wants an API key, put it in RERAIL_UPSTREAM_API_KEY.
     engine
-        What runs it: `transformers`, in this process.
+        What runs it: `transformers`, in this process, or `upstream`, another server; `auto` takes
+        the upstream for an address.
     detector
         `student` (the one that comes with rerail), `keywords`, or the folder of a student.
     no_guard
@@ -72,7 +77,7 @@ def serve(
         raise ImportError("the server needs more: pip install 'rerail[serve]'") from error
     from ..guard.triggers import TriggerPool
     from .api_keys import ApiKeys, keys_from_file, keys_from_values
-    from .engines import ENGINES, EngineChoice, load_engine
+    from .engines import EngineChoice, engine_name, load_engine
     from .server_run import check_exposure, run_server
     from .server_service import Parts, Service
     from .trace_writer import TraceWriter
@@ -87,10 +92,11 @@ def serve(
         served_names=settings.served_model_name,
         max_model_len=settings.max_model_len,
         reasoning_format=reasoning_parser or config.reasoning_format,
+        upstream=upstream,
+        upstream_api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
     )
     with options_checked():
-        if engine not in ENGINES:
-            raise UsageError(f"there is no engine {engine!r}: use {', '.join(ENGINES)}")
+        engine = engine_name(engine, model)
         trusted = settings.trust is not Trust.MARKED
         from_environment = os.environ.get("RERAIL_API_KEYS", "").replace(",", " ").split()
         keys = keys_from_values(settings.api_key, "api-key", trusted=trusted)

@@ -82,6 +82,12 @@ class Engine(Protocol):
         """What `chat_template_kwargs` may hold."""
         ...
 
+    @property
+    def why_no_intervention(self) -> str | None:
+        """A sentence where the engine cannot go on from the middle of an answer, so that the
+        policy `intervene` is refused; `None` where it can."""
+        ...
+
     async def render(
         self,
         messages: Sequence[Message],

@@ -22,6 +22,8 @@ OPTIONS: Mapping[str, Option] = {
 class TransformersEngine:
     """One model with its tokenizer."""
 
+    why_no_intervention: str | None = None
+
     def __init__(
         self,
         model: Any,

@@ -1,8 +1,9 @@
 """Engines by name, as `rerail serve MODEL` takes them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..guard.upstream_settings import UpstreamSettings, is_address
 from .engine import Engine
 from .options import ModelChoice
 
@@ -17,6 +18,8 @@ class EngineChoice:
 
     max_model_len: int | None
     reasoning_format: str
+    upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
+    upstream_api_key: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,17 +41,43 @@ def _transformers(choice: EngineChoice) -> Engine:
     )
 
 
-ENGINES: Mapping[str, Callable[[EngineChoice], Engine]] = {"transformers": _transformers}
+def _upstream(choice: EngineChoice) -> Engine:
+    from .engine_upstream import new_upstream_engine
+
+    return new_upstream_engine(
+        choice.model.model,
+        choice.upstream,
+        api_key=choice.upstream_api_key,
+        model_names=choice.served_names,
+        max_model_len=choice.max_model_len,
+        reasoning_format=choice.reasoning_format,
+    )
+
+
+ENGINES: Mapping[str, Callable[[EngineChoice], Engine]] = {
+    "transformers": _transformers,
+    "upstream": _upstream,
+}
 """Every engine, by the word of `--engine`."""
 
 
-def load_engine(name: str, choice: EngineChoice) -> Engine:
-    """The engine, loaded. Raises `ValueError`, `ImportError` or `OSError` with a sentence."""
+def engine_name(asked: str, model: str) -> str:
+    """The engine that `--engine` means for this model; `auto` takes the upstream for an address.
+
+    Raises `ValueError` for an unknown one, and for one that cannot run such a model.
+    """
+    name = asked
+    if asked == "auto":
+        name = "upstream" if is_address(model) else "transformers"
     if name not in ENGINES:
-        raise ValueError(f"there is no engine {name!r}: use {', '.join(ENGINES)}")
-    if choice.model.model.startswith(("http://", "https://")):
-        raise ValueError(
-            f"{choice.model.model} is a server's address, and the engine {name} runs models in "
-            f"this process: give a model's folder or name (engines: {', '.join(ENGINES)})"
-        )
-    return ENGINES[name](choice)
+        raise ValueError(f"there is no engine {name!r}: use auto, {', '.join(ENGINES)}")
+    if is_address(model) != (name == "upstream"):
+        what = "a server's address" if is_address(model) else "no server's address"
+        raise ValueError(f"{model} is {what}, so the engine {name} cannot run it: use auto")
+    return name
+
+
+def load_engine(name: str, choice: EngineChoice) -> Engine:
+    """The engine, loaded. Raises `ValueError`, `ImportError`, `OSError` or `UpstreamError` with a
+    sentence."""
+    return ENGINES[engine_name(name, choice.model.model)](choice)

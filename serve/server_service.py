@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..guard import Detector, Event, Guard, GuardConfig, Prompt, Session, Trace, TriggerPool
+from ..guard import (
+    Detector,
+    Event,
+    Guard,
+    GuardConfig,
+    Policy,
+    Prompt,
+    Session,
+    Trace,
+    TriggerPool,
+)
 from ..guard.backend_async import AsyncBackend
 from ..guard.judge_service import JudgeService
 from ..guard.loop_async import guarded_async
@@ -20,7 +30,7 @@ from .server_metrics import Metrics, TimedDetector
 from .server_settings import ServerSettings
 from .stop_strings import StoppingBackend
 from .trace_writer import TraceWriter
-from .wire_errors import ApiError, ErrorType, overloaded
+from .wire_errors import ApiError, ErrorType, invalid, overloaded
 from .wire_generation import GenerationRequest
 from .wire_guard_options import GuardOptions
 
@@ -89,6 +99,12 @@ class Service:
         except Exception as error:
             self.load_failure = error
             return
+        why_not = parts.engine.why_no_intervention
+        guards = parts.detector is not None and self.config.policy is Policy.INTERVENE
+        if why_not is not None and guards:
+            self.load_failure = ValueError(why_not)
+            await parts.engine.close()
+            return
         detector = parts.detector
         if detector is not None:
             detector = TimedDetector(detector, self.metrics)
@@ -151,6 +167,9 @@ class Service:
                     code="guard_options_not_allowed",
                 )
             config = options.over(config)
+            why_not = self._parts.engine.why_no_intervention
+            if config.policy is Policy.INTERVENE and why_not is not None:
+                raise invalid("rerail.policy", why_not)
         parts = self._parts
         return Guard(
             parts.detector,
@@ -227,12 +246,12 @@ class Service:
 
     @staticmethod
     def _budget(prompt: Prompt, request: GenerationRequest, max_model_len: int) -> int:
-        room = max_model_len - len(prompt.ids)
+        room = max_model_len - prompt.num_tokens
         if room < 1 or (request.max_tokens is not None and request.max_tokens > room):
             wanted = f" and {request.max_tokens} for the answer" if request.max_tokens else ""
             raise ApiError(
                 400,
-                f"the prompt has {len(prompt.ids)} tokens{wanted}, and this model's context "
+                f"the prompt has {prompt.num_tokens} tokens{wanted}, and this model's context "
                 f"{max_model_len}: shorten the prompt or lower max_tokens",
                 param="messages",
                 code="context_length_exceeded",

@@ -10,7 +10,7 @@ def usage_of(prompts: Sequence[Prompt], traces: Iterable[Trace]) -> dict[str, An
     """Completion tokens are those that the model continued from: kept and injected ones. What was
     rolled back is in the report."""
     traces = list(traces)
-    prompt_tokens = sum(len(prompt.ids) for prompt in prompts)
+    prompt_tokens = sum(prompt.num_tokens for prompt in prompts)
     kept = sum(len(trace.tokens) for trace in traces)
     thought = sum(trace.tokens.channels.count(Channel.REASONING) for trace in traces)
     return {

@@ -76,6 +76,8 @@ class Speech:
 class TalkerEngine:
     """The engine around a talker."""
 
+    why_no_intervention: str | None = None
+
     def __init__(self, talker: Talker | None = None, *, max_model_len: int = 2000) -> None:
         self.backend = talker or Talker()
         self.model_names = ("talker", "other-name")

@@ -1,0 +1,87 @@
+"""Request fields that go to an upstream, and those of them that it is known to take.
+
+A field that an upstream does not know it ignores in silence, so only those go there that servers
+of its kind take, and those that the operator names. Fields that speak of the whole answer
+(`response_format`, `guided_json`, `thinking_token_budget`) would start anew in the middle of an
+answer after an intervention; they are not among them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..guard.upstream_discovery import UpstreamMode
+from .engine import LogitBiasOption, NumberOption, Option
+
+_OWN = frozenset(
+    {
+        "echo", "logprobs", "max_completion_tokens", "max_new_tokens", "max_tokens", "messages",
+        "model", "n", "prompt", "rerail", "return_token_ids", "seed", "stop", "stream",
+        "stream_options", "temperature", "tools", "top_logprobs", "top_p",
+    }
+)  # fmt: skip
+"""What the server itself reads, and nobody may redefine."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsItIs:
+    """A value that is the upstream's to check."""
+
+    kinds: tuple[type, ...] = (str, int, float, bool, list, dict)
+
+    def read(self, value: Any) -> Any:
+        if not isinstance(value, self.kinds) or (
+            isinstance(value, bool) and bool not in self.kinds
+        ):
+            names = " or ".join(_WORDS[kind] for kind in self.kinds)
+            raise ValueError(f"give {names}")
+        return value
+
+
+_WORDS: Mapping[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+_OPENAI: Mapping[str, Option] = {
+    "presence_penalty": NumberOption(-2.0, 2.0),
+    "frequency_penalty": NumberOption(-2.0, 2.0),
+    "logit_bias": LogitBiasOption(1 << 24),
+}
+_COMMON: Mapping[str, Option] = {
+    **_OPENAI,
+    "top_k": NumberOption(-1, 1_000_000, whole=True),
+    "min_p": NumberOption(0.0, 1.0),
+}
+_VLLM: Mapping[str, Option] = {
+    **_COMMON,
+    "repetition_penalty": NumberOption(0.1, 10.0),
+    "min_tokens": NumberOption(0, 2**31 - 1, whole=True),
+    "ignore_eos": AsItIs((bool,)),
+    "stop_token_ids": AsItIs((list,)),
+    "allowed_token_ids": AsItIs((list,)),
+    "bad_words": AsItIs((list,)),
+    "priority": AsItIs((int,)),
+    "cache_salt": AsItIs((str,)),
+    "vllm_xargs": AsItIs((dict,)),
+    "repetition_detection": AsItIs((dict,)),
+}
+_FIELDS: Mapping[UpstreamMode, Mapping[str, Option]] = {
+    UpstreamMode.IDS: _VLLM,
+    UpstreamMode.TEXT: _COMMON,
+    UpstreamMode.CHAT: _OPENAI,
+}
+
+
+def fields_of(mode: UpstreamMode, further: Sequence[str] = ()) -> dict[str, Option]:
+    """The fields that go to an upstream of this kind; `further` are the operator's own.
+
+    Raises `ValueError` for one that the server itself reads.
+    """
+    for name in further:
+        if name in _OWN or not name.isidentifier():
+            raise ValueError(f"--upstream-field {name}: this field cannot be handed on")
+    return {**_FIELDS[mode], **dict.fromkeys(further, AsItIs())}
