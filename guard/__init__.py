@@ -1,6 +1,7 @@
 """The guard: reads a chain of thought as it streams and puts it back on the rails.
 
-Importing this package loads neither torch nor transformers; `GuardedModel` brings them when used.
+Importing this package loads neither torch nor transformers; `GuardedModel` and `GuardedVllm`
+bring them when used.
 """
 
 from importlib import import_module
@@ -33,9 +34,10 @@ from .triggers import Trigger, TriggerKind, TriggerPool
 
 if TYPE_CHECKING:
     from .model import GuardedModel
+    from .model_vllm import GuardedVllm
     from .store import Store
 
-_LAZY = {"GuardedModel": ".model", "Store": ".store"}
+_LAZY = {"GuardedModel": ".model", "GuardedVllm": ".model_vllm", "Store": ".store"}
 
 __all__ = [
     "FORMATS",
@@ -50,6 +52,7 @@ __all__ = [
     "Guard",
     "GuardConfig",
     "GuardedModel",
+    "GuardedVllm",
     "Intervention",
     "Message",
     "OnDetectorError",

@@ -10,7 +10,11 @@ from .traces import FinishReason
 
 
 class AsyncTokenStream(Protocol):
-    """One run of the engine. Iterating gives tokens in the groups in which they come."""
+    """One run of the engine. Iterating gives tokens in the groups in which they come.
+
+    A stream whose engine goes on without being read, and that gives all that has come meanwhile as
+    one group, says so by an attribute `runs_ahead = True`; others are drained in a task.
+    """
 
     @property
     def finish_reason(self) -> FinishReason:

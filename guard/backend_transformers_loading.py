@@ -8,12 +8,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 _MODEL_FILES = ("config.json", "adapter_config.json")
 
 
-def load(name_or_path: str | Path, **options: Any) -> tuple[Any, Any]:
-    """A causal language model in evaluation mode, and its tokenizer; `options` as transformers has
-    them for models (`dtype`, `device_map`, ...).
+def located(name_or_path: str | Path) -> str:
+    """The folder of a model if there is one, else the name as the hub knows it.
 
-    Raises FileNotFoundError for a folder that is missing, ValueError for one that holds no model or
-    no tokenizer, and OSError where the hub has, or gives, no such model.
+    Raises FileNotFoundError for a folder that is missing, and ValueError for one without a model.
     """
     folder = Path(name_or_path).expanduser()
     is_path = isinstance(name_or_path, Path) or str(name_or_path).startswith((".", "/", "~"))
@@ -23,13 +21,23 @@ def load(name_or_path: str | Path, **options: Any) -> tuple[Any, Any]:
                 f"{folder} holds no Hugging Face model (there is no config.json in it): "
                 "give the folder that save_pretrained wrote"
             )
-        name = str(folder)
-    elif folder.exists():
+        return str(folder)
+    if folder.exists():
         raise ValueError(f"{folder} is a file: give the folder that save_pretrained wrote")
-    elif is_path:
+    if is_path:
         raise FileNotFoundError(f"there is no folder {folder}: give a model folder or a hub name")
-    else:
-        name = str(name_or_path)
+    return str(name_or_path)
+
+
+def load(name_or_path: str | Path, **options: Any) -> tuple[Any, Any]:
+    """A causal language model in evaluation mode, and its tokenizer; `options` as transformers has
+    them for models (`dtype`, `device_map`, ...).
+
+    Raises FileNotFoundError for a folder that is missing, ValueError for one that holds no model or
+    no tokenizer, and OSError where the hub has, or gives, no such model.
+    """
+    name = located(name_or_path)
+    folder = Path(name)
     try:
         model = AutoModelForCausalLM.from_pretrained(name, **options)
     except OSError as error:

@@ -28,6 +28,7 @@ class JudgeService:
         self.num_judged = 0
         self._waiting: list[tuple[Session, asyncio.Future[None]]] = []
         self._running: asyncio.Task[None] | None = None
+        self._call: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rerail-judge")
 
     @property
@@ -60,17 +61,22 @@ class JudgeService:
 
         Raises what the detector raised where `on_detector_error` asks for that.
         """
+        if self.detector is None:  # nothing is to be read: no thread for that
+            judge(None, [session])
+            return
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((session, done))
         if self._running is None:
             self._running = loop.create_task(self._run())
-        # The call must not be left half way: whoever is cancelled leaves after it.
         try:
-            await asyncio.shield(done)
+            await done
         except asyncio.CancelledError:
-            if not done.done():
-                await asyncio.wait([done])
+            if (session, done) in self._waiting:
+                self._waiting.remove((session, done))
+            elif self._call is not None:
+                # The call must not be left half way: whoever is cancelled leaves after it.
+                await asyncio.wait([self._call])
             raise
 
     async def _run(self) -> None:
@@ -79,19 +85,25 @@ class JudgeService:
             while self._waiting:
                 batch = self._waiting[: self.max_batch]
                 del self._waiting[: self.max_batch]
-                sessions = [session for session, _ in batch]
-                try:
-                    await loop.run_in_executor(self._thread, judge, self.detector, sessions)
-                except Exception as error:
-                    await self._one_by_one(batch, error)
-                    continue
-                self.num_calls += 1
-                self.num_judged += len(batch)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
+                self._call = loop.create_task(self._judge(batch))
+                await self._call
         finally:
-            self._running = None
+            self._running = self._call = None
+
+    async def _judge(self, batch: list[tuple[Session, asyncio.Future[None]]]) -> None:
+        """One joint call; who waited for it goes on."""
+        loop = asyncio.get_running_loop()
+        sessions = [session for session, _ in batch]
+        try:
+            await loop.run_in_executor(self._thread, judge, self.detector, sessions)
+        except Exception as error:
+            await self._one_by_one(batch, error)
+            return
+        self.num_calls += 1
+        self.num_judged += len(batch)
+        for _, done in batch:
+            if not done.done():
+                done.set_result(None)
 
     async def _one_by_one(
         self, batch: list[tuple[Session, asyncio.Future[None]]], error: Exception

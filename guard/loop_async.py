@@ -4,22 +4,18 @@ The engine runs ahead while a verdict is pending: what it has produced meanwhile
 rolled back with the cue. The state machine is the one of loop.py; only the waiting differs.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
-from .backend_async import AsyncBackend, AsyncTokenStream
+from .backend_async import AsyncBackend
 from .events import Event
 from .guard import Guard
 from .judge_service import JudgeService
 from .prompt import Prompt
+from .run_ahead import RunAhead
 from .session import Session
-from .tokens import Token
 from .traces import FinishReason
-
-_RUN_AHEAD = 64
-"""Groups of tokens that may wait to be read before the engine's stream is no longer drained."""
 
 
 async def guarded_async(
@@ -66,41 +62,19 @@ async def _stream(
 ) -> AsyncGenerator[Event]:
     """Feeds one run of the engine, until it ends or the session has a directive."""
     stream = backend.stream(session.prompt, session.tokens, sampling)
-    ready: asyncio.Queue[Sequence[Token] | None] = asyncio.Queue(_RUN_AHEAD)
-    pump = asyncio.create_task(_pump(stream, ready))
+    if not getattr(stream, "runs_ahead", False):
+        stream = RunAhead(stream)
+    groups = aiter(stream)
     try:
         ended = False
         while not ended and session.directive is None:
-            ended = _take(session, await ready.get())
-            while not ended and not ready.empty():
-                ended = _take(session, ready.get_nowait())
-            if ended:
-                await pump  # raises what the engine raised
+            try:
+                session.feed(await anext(groups))
+            except StopAsyncIteration:
+                ended = True
                 session.end(stream.finish_reason)
             await service.judge(session)
             for event in session.take_events():
                 yield event
     finally:
-        pump.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await pump
         await stream.close()
-
-
-def _take(session: Session, tokens: Sequence[Token] | None) -> bool:
-    """Feeds a group of tokens; True at the end of the run."""
-    if tokens is None:
-        return True
-    session.feed(tokens)
-    return False
-
-
-async def _pump(stream: AsyncTokenStream, ready: "asyncio.Queue[Sequence[Token] | None]") -> None:
-    """Takes tokens from the engine as they come."""
-    try:
-        async for tokens in stream:
-            await ready.put(tokens)
-    except Exception:
-        await ready.put(None)
-        raise
-    await ready.put(None)

@@ -6,7 +6,6 @@ same ids. Everything that is not about generating falls through to the model.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
@@ -28,14 +27,15 @@ from .backend_transformers_request import Request, read_request
 from .backend_transformers_rows import OnEvents, Row
 from .backend_transformers_runs import seeded
 from .backend_transformers_streamer import streamer_feed
+from .chat_result import ChatResult
 from .config import GuardConfig
 from .detector import Detector, Message
 from .detokenizer import Vocabulary
 from .events import Event
 from .guard import Guard
+from .guard_source import SETTINGS, GuardSource, with_settings
 from .prompt import Prompt
-from .reasoning_format import ReasoningFormat
-from .traces import FinishReason, Trace
+from .traces import Trace
 from .triggers import TriggerPool
 
 if TYPE_CHECKING:
@@ -46,20 +46,6 @@ _GIVES_ITSELF = frozenset(
     {"to", "cuda", "cpu", "half", "float", "double", "bfloat16", "eval", "train", "requires_grad_"}
 )
 _UNGUARDED = frozenset({"generate_batch", "init_continuous_batching"})
-_SETTINGS = frozenset(GuardConfig.__dataclass_fields__)
-
-
-@dataclass(frozen=True, slots=True)
-class ChatResult:
-    """What `chat` gives."""
-
-    reasoning: str
-    """The chain of thought, without markup."""
-
-    answer: str
-    finish_reason: FinishReason
-    trace: Trace
-    """Everything that the guard saw and did."""
 
 
 class GuardedModel:
@@ -96,18 +82,18 @@ class GuardedModel:
         self.tokenizer = tokenizer
         self.last_traces: tuple[Trace, ...] = ()
         """The traces of the last call that has ended, one for each returned sequence."""
-        own = (config, detector, triggers, store, record)
-        if guard is not None and (settings or any(each is not None for each in own)):
-            raise ValueError("the guard has its own detector and settings: pass it alone")
-        self._config = guard.config if guard is not None else _with_settings(config, settings)
-        self._detector = detector
-        self._triggers = triggers
-        self._store = store
-        self._recorders = _recorders(store, record)
+        self._source = GuardSource(
+            config,
+            detector=detector,
+            triggers=triggers,
+            store=store,
+            record=record,
+            guard=guard,
+            settings=settings,
+        )
         self._prompts = Prompts(model, tokenizer)
-        self._format = _reasoning_format(self._config, tokenizer)
+        self._format = self._source.reasoning_format(tokenizer.get_vocab())
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
-        self._guard = guard
         self._lock = RLock()
 
     @classmethod
@@ -127,8 +113,8 @@ class GuardedModel:
 
         Raises FileNotFoundError, ValueError or OSError with a sentence that says what to do.
         """
-        settings = {name: options.pop(name) for name in _SETTINGS & set(options)}
-        config = _with_settings(config, settings)
+        settings = {name: options.pop(name) for name in SETTINGS & set(options)}
+        config = with_settings(config, settings)
         model, tokenizer = load(name_or_path, **options)
         return cls(
             model,
@@ -143,18 +129,7 @@ class GuardedModel:
     @property
     def guard(self) -> Guard:
         """The guard in force; made when needed, with the shipped detector if no other is given."""
-        if self._guard is None:
-            if self._detector is None:
-                from .detector_student import StudentDetector
-
-                self._detector = StudentDetector.from_folder()
-            guard = Guard(
-                self._detector, self._config, triggers=self._triggers, record=self._record
-            )
-            if self._config.trigger_sampling == "adaptive" and self._store is not None:
-                guard.triggers = guard.triggers.adaptive(self._store.trigger_success())
-            self._guard = guard
-        return self._guard
+        return self._source.guard
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """As `model.generate`: greedy search and sampling over any number of rows.
@@ -168,7 +143,7 @@ class GuardedModel:
         request = read_request(self.model, self.tokenizer, args, kwargs)
         prompts = self._prompts.of(request)
         with self._lock, torch.no_grad():
-            return self._generate(request, prompts, streamer_feed(request, self._config))
+            return self._generate(request, prompts, streamer_feed(request, self._source.config))
 
     def chat(
         self,
@@ -195,9 +170,9 @@ class GuardedModel:
             topic=topic,
         )
         with self._lock, torch.no_grad(), self._seeded(seed):
-            self._generate(request, [prompt], streamer_feed(request, self._config))
+            self._generate(request, [prompt], streamer_feed(request, self._source.config))
             trace = self.last_traces[0]
-        return ChatResult(trace.reasoning, trace.answer, trace.finish_reason, trace)
+        return ChatResult.of(trace)
 
     def stream(
         self,
@@ -283,10 +258,6 @@ class GuardedModel:
             self._vocabularies[silent_ids] = vocabulary
         return self._vocabularies[silent_ids]
 
-    def _record(self, trace: Trace) -> None:
-        for record in self._recorders:
-            record(trace)
-
     def _seeded(self, seed: int | None) -> AbstractContextManager[None]:
         return nullcontext() if seed is None else seeded(self.model.device, seed)
 
@@ -322,27 +293,3 @@ class GuardedModel:
 
     def __repr__(self) -> str:
         return f"GuardedModel({self._prompts.model_name!r})"
-
-
-def _with_settings(config: GuardConfig | None, settings: Mapping[str, Any]) -> GuardConfig:
-    unknown = set(settings) - _SETTINGS
-    if unknown:
-        raise ValueError(f"unknown setting {sorted(unknown)[0]!r}: give a field of GuardConfig")
-    return replace(config if config is not None else GuardConfig(), **settings)
-
-
-def _recorders(
-    store: "Store | None", record: Callable[[Trace], None] | None
-) -> list[Callable[[Trace], Any]]:
-    recorders: list[Callable[[Trace], Any]] = []
-    if store is not None:
-        from .store_recorder import Recorder
-
-        recorders.append(Recorder(store).record)
-    return recorders if record is None else [*recorders, record]
-
-
-def _reasoning_format(config: GuardConfig, tokenizer: Any) -> ReasoningFormat:
-    if config.reasoning_format == "auto":
-        return ReasoningFormat.detect(tokenizer.get_vocab())
-    return ReasoningFormat.named(config.reasoning_format)

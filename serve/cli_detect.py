@@ -49,10 +49,10 @@ def detect(
         raise UsageError(f"--streams is {streams}: give at least 1")
     with options_checked():
         config = GuardConfig(threshold=threshold, threshold_inside=threshold_inside)
+    from ..guard.progress import progress
     from .detect import detections
     from .detectors import load_detector
     from .draft_lines import DraftLines
-    from .progress import progress
     from .recorded import read_recorded
 
     # Every line is checked before the first is scored: a long run must not end at a broken one.

@@ -109,8 +109,8 @@ def complete(
         raise UsageError(f"--limit is {limit}: give at least 1")
     from ..guard.backend_transformers_identity import model_identity
     from ..guard.pair_completion import complete_pairs
+    from ..guard.progress import progress
     from .models import continuations, load_weights
-    from .progress import progress
 
     with place.open() as store:
         others = store.count_pairs(PairFilter(complete=False))

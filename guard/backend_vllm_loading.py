@@ -1,0 +1,75 @@
+"""Starts a vLLM engine for a model's folder or hub name, and says plainly what is wrong."""
+
+# pyright: reportMissingImports=false
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+from transformers.utils.hub import cached_file
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from .backend_transformers_loading import located
+
+_CHUNK_BYTES = 4096
+_NUM_CHUNKS = 64
+_WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".gguf"})
+
+
+def start_engine(name_or_path: str | Path, **engine_args: Any) -> AsyncLLM:
+    """`engine_args` as `AsyncEngineArgs` has them (`dtype`, `max_model_len`, `enforce_eager`,
+    `speculative_config`, `enable_lora`, ...). Prefix caching is on: going on after an intervention
+    is cheap by it. Takes half a minute and more.
+
+    Raises FileNotFoundError or ValueError with a sentence, and RuntimeError where the engine does
+    not start; what its processes wrote to stderr says more then.
+    """
+    options = {"enable_prefix_caching": True, "disable_log_stats": True, **engine_args}
+    try:
+        arguments = AsyncEngineArgs(model=located(name_or_path), **options)
+    except TypeError as error:
+        raise ValueError(f"{error}: give arguments of vLLM's AsyncEngineArgs") from error
+    return AsyncLLM.from_engine_args(arguments)
+
+
+def engine_tokenizer(engine: AsyncLLM) -> Any:
+    """The engine's tokenizer, one of our own: the engine's belongs to its threads."""
+    config = engine.model_config
+    tokenizer = AutoTokenizer.from_pretrained(
+        config.tokenizer,
+        revision=config.tokenizer_revision,
+        trust_remote_code=config.trust_remote_code,
+    )
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is not of the tokenizers library: convert the tokenizer "
+            "to a tokenizer.json"
+        )
+    return tokenizer
+
+
+def engine_identity(engine: AsyncLLM, name: str | None = None) -> str:
+    """`name@` and 12 hexadecimal digits: what traces call the model.
+
+    They are made of the weight files' names and sizes and of 64 pieces of 4 KiB of each, since
+    hashing whole weights takes minutes; the engine's weights are in another process.
+    """
+    config = engine.model_config
+    name = name or config.served_model_name or config.model
+    folder = Path(config.model)
+    if not folder.is_dir():
+        found = cached_file(
+            config.model, "config.json", revision=config.revision, local_files_only=True
+        )
+        folder = Path(str(found)).parent
+    digest = hashlib.sha256()
+    for path in sorted(each for each in folder.iterdir() if each.suffix in _WEIGHTS):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}:{config.dtype}".encode())
+        with path.open("rb") as file:
+            for chunk in range(_NUM_CHUNKS):
+                file.seek(size * chunk // _NUM_CHUNKS)
+                digest.update(file.read(_CHUNK_BYTES))
+    return f"{name}@{digest.hexdigest()[:12]}"
