@@ -1,8 +1,9 @@
 """`rerail serve`: an OpenAI-compatible server whose every answer is guarded."""
 
+import json
 import os
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -25,6 +26,7 @@ def serve(
     device: str | None = None,
     dtype: str | None = None,
     trust_remote_code: bool = False,
+    engine_args: str | None = None,
     settings: ServerSettings = ServerSettings(),  # noqa: B008  (frozen: sharing it is harmless)
     storing: Storing = Storing(),  # noqa: B008
     upstream: Annotated[UpstreamSettings, Parameter(name="*")] = UpstreamSettings(),  # noqa: B008
@@ -51,8 +53,8 @@ def serve(
         with rerail. Or the address of an OpenAI-compatible server that runs the model, such as
         vLLM; if it wants an API key, put it in RERAIL_UPSTREAM_API_KEY.
     engine
-        What runs it: `transformers`, in this process, or `upstream`, another server; `auto` takes
-        the upstream for an address.
+        What runs it: `transformers` or `vllm`, in this process, or `upstream`, another server;
+        `auto` takes the upstream for an address and transformers for all else.
     detector
         `student` (the one that comes with rerail), `keywords`, or the folder of a student.
     no_guard
@@ -67,6 +69,8 @@ def serve(
         Such as `bfloat16`; by default the one that the model was saved in.
     trust_remote_code
         Run code that comes with the model. Only for models that you trust like a program.
+    engine_args
+        Arguments of vLLM's engine as a JSON object, such as '{"tensor_parallel_size": 2}'.
     """
     try:
         import fastapi  # noqa: F401
@@ -94,6 +98,7 @@ def serve(
         reasoning_format=reasoning_parser or config.reasoning_format,
         upstream=upstream,
         upstream_api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
+        engine_args=_json_object(engine_args, engine),
     )
     with options_checked():
         engine = engine_name(engine, model)
@@ -140,3 +145,18 @@ def serve(
             watch = stack.enter_context(LiveWriter(storing.store or default_store())).watch
         service = Service(load, config, settings, api_keys, writer, watch=watch)
         return 0 if run_server(service) else FAILURE
+
+
+def _json_object(text: str | None, engine: str) -> dict[str, Any]:
+    """`--engine-args`. Raises `UsageError` for what is no object, and where nobody takes it."""
+    if text is None:
+        return {}
+    if engine != "vllm":
+        raise UsageError("--engine-args is for --engine vllm: drop it, or name that engine")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--engine-args is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError("--engine-args is no JSON object: give '{\"name\": value}'")
+    return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..guard.upstream_settings import UpstreamSettings, is_address
 from .engine import Engine
@@ -20,6 +21,8 @@ class EngineChoice:
     reasoning_format: str
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
     upstream_api_key: str | None = None
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of vLLM's engine, by its own names."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,9 +57,16 @@ def _upstream(choice: EngineChoice) -> Engine:
     )
 
 
+def _vllm(choice: EngineChoice) -> Engine:
+    from .engine_vllm import new_vllm_engine
+
+    return new_vllm_engine(choice)
+
+
 ENGINES: Mapping[str, Callable[[EngineChoice], Engine]] = {
     "transformers": _transformers,
     "upstream": _upstream,
+    "vllm": _vllm,
 }
 """Every engine, by the word of `--engine`."""
 

@@ -1,0 +1,122 @@
+"""The engine over vLLM in this process: `sandbox`, a folder, a hub name.
+
+It belongs to the event loop of the server. What vLLM logs is its own; the commands turn it down.
+"""
+
+import asyncio
+import os
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..guard import Event, Guard, Message, Prompt, ReasoningFormat
+from ..guard.backend_vllm import VllmBackend
+from ..guard.backend_vllm_loading import engine_identity, engine_tokenizer, start_engine
+from ..guard.backend_vllm_running import RunningVllm
+from ..guard.model_vllm import GuardedVllm
+from .engine import Option
+from .options import ModelChoice
+from .prompt_renderer import PromptRenderer
+from .vllm_fields import vllm_fields
+
+if TYPE_CHECKING:
+    from .engines import EngineChoice
+
+
+class VllmEngine:
+    """One `AsyncLLM` with its tokenizer; shuts the engine down when it is closed."""
+
+    why_no_intervention: str | None = None
+
+    def __init__(
+        self,
+        engine: Any,
+        tokenizer: Any | None = None,
+        *,
+        model_names: Sequence[str],
+        reasoning_format: str = "auto",
+    ) -> None:
+        tokenizer = tokenizer if tokenizer is not None else engine_tokenizer(engine)
+        named = None if reasoning_format == "auto" else ReasoningFormat.named(reasoning_format)
+        self.backend = VllmBackend(engine, tokenizer, reasoning_format=named)
+        self.model_names = tuple(model_names)
+        self.stored_name = engine_identity(engine, self.model_names[0])
+        self.max_model_len = self.backend.max_positions
+        self.options: Mapping[str, Option] = vllm_fields(len(tokenizer))
+        self._engine = engine
+        self._prompts = PromptRenderer(tokenizer, self.backend.reasoning_format, self.stored_name)
+        self.template_options = self._prompts.template_options
+
+    async def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any],
+        template_options: Mapping[str, Any],
+    ) -> Prompt:
+        return await asyncio.to_thread(self._prompts.rendered, messages, tools, template_options)
+
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
+        return await asyncio.to_thread(self._prompts.completed, prompt)
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return await asyncio.to_thread(self._prompts.ids, text)
+
+    async def ready(self) -> bool:
+        return not self._engine.errored
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._engine.shutdown)
+
+
+def new_vllm_engine(choice: "EngineChoice") -> VllmEngine:
+    """Starts the engine that the command line asks for; takes half a minute and more.
+
+    Raises `ValueError`, `OSError` or `RuntimeError` with a sentence.
+    """
+    arguments = engine_args(choice.model)
+    if choice.max_model_len is not None:
+        arguments["max_model_len"] = choice.max_model_len
+    engine = start_engine(**arguments | choice.engine_args)
+    return VllmEngine(engine, model_names=choice.names, reasoning_format=choice.reasoning_format)
+
+
+def vllm_events(
+    choice: ModelChoice,
+    guard: Guard,
+    messages: Sequence[Message],
+    sampling: Mapping[str, Any],
+    *,
+    seed: int,
+) -> Generator[Event, None, None]:
+    """One conversation answered by an engine of its own, as events; it is shut down at the end.
+
+    Raises as `new_vllm_engine`.
+    """
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the answer is all that is to be seen
+    engine = start_engine(**engine_args(choice))
+    with GuardedVllm(RunningVllm(engine, name=choice.model), guard=guard) as model:
+        yield from model.stream(messages, seed=seed, **sampling)
+
+
+def engine_args(choice: ModelChoice) -> dict[str, Any]:
+    """What the command line says of the model, with vLLM's names."""
+    from .models import sandbox_folder
+
+    if choice.device is not None:
+        raise ValueError(f"--device {choice.device} is not for vLLM: it takes the machine's own")
+    arguments: dict[str, Any] = {"name_or_path": choice.model}
+    if choice.is_sandbox:
+        arguments = {"name_or_path": sandbox_folder(), **SMALL}
+    if choice.dtype is not None:
+        arguments["dtype"] = choice.dtype
+    if choice.trust_remote_code:
+        arguments["trust_remote_code"] = True
+    return arguments
+
+
+SMALL: Mapping[str, Any] = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "kv_cache_memory_bytes": 1 << 28,
+    "block_size": 32,
+}
+"""For the embedded model: it needs no half of the machine's memory, and no compiler."""

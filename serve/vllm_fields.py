@@ -1,0 +1,64 @@
+"""Request fields that go to a vLLM engine in this process: those of its sampling parameters that
+still mean the same after an intervention. Checked here, so that no request fails half way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .engine import LogitBiasOption, NumberOption, Option
+
+_MAX_ENTRIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FlagOption:
+    """True or false."""
+
+    def read(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("give true or false")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIdsOption:
+    """A list of token ids."""
+
+    vocabulary_size: int
+
+    def read(self, value: Any) -> list[int]:
+        if not isinstance(value, list) or not 0 < len(value) <= _MAX_ENTRIES:
+            raise ValueError(f"give a list of 1 to {_MAX_ENTRIES} token ids")
+        for each in value:
+            whole = isinstance(each, int) and not isinstance(each, bool)
+            if not whole or not 0 <= each < self.vocabulary_size:
+                raise ValueError(f"{str(each)[:20]} is no token id of this model")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class WordsOption:
+    """A list of texts, none of them empty."""
+
+    def read(self, value: Any) -> list[str]:
+        wrong = not isinstance(value, list) or not 0 < len(value) <= _MAX_ENTRIES
+        if wrong or not all(isinstance(each, str) and each.strip() for each in value):
+            raise ValueError(f"give a list of 1 to {_MAX_ENTRIES} texts")
+        return value
+
+
+def vllm_fields(vocabulary_size: int) -> Mapping[str, Option]:
+    """Beside temperature, top_p, seed, stop and the lengths, which every engine takes."""
+    return {
+        "top_k": NumberOption(-1, 1_000_000, whole=True),
+        "min_p": NumberOption(0.0, 1.0),
+        "repetition_penalty": NumberOption(0.1, 10.0),
+        "presence_penalty": NumberOption(-2.0, 2.0),
+        "frequency_penalty": NumberOption(-2.0, 2.0),
+        "logit_bias": LogitBiasOption(vocabulary_size),
+        "min_tokens": NumberOption(0, 2**31 - 1, whole=True),
+        "ignore_eos": FlagOption(),
+        "stop_token_ids": TokenIdsOption(vocabulary_size),
+        "allowed_token_ids": TokenIdsOption(vocabulary_size),
+        "bad_words": WordsOption(),
+    }
