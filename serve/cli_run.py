@@ -1,15 +1,17 @@
 """`rerail run`: one prompt, answered under the guard."""
 
 import json
+import os
 import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..guard import DetectorFailed, Event, Finished, GuardConfig, Trace
+from ..guard import DetectorFailed, Event, Finished, Guard, GuardConfig, Trace
+from ..guard.upstream_settings import UpstreamSettings, is_address
 from .cli_errors import FAILURE, UsageError, say
 from .options import ModelChoice, Sampling, Storing, default_store
 
@@ -25,9 +27,11 @@ def run(
     live: bool = False,
     watchable: bool = False,
     detector: str = "student",
+    engine: Literal["transformers", "vllm"] = "transformers",
     model: ModelChoice = ModelChoice(),  # noqa: B008  (frozen: sharing it is harmless)
     sampling: Sampling = Sampling(),  # noqa: B008
     storing: Storing = Storing(),  # noqa: B008
+    upstream: Annotated[UpstreamSettings, Parameter(name="*")] = UpstreamSettings(),  # noqa: B008
     config: Annotated[GuardConfig, Parameter(name="*")] = GuardConfig(),  # noqa: B008
 ) -> int:
     """Answer one prompt under the guard, and keep what happened in the store.
@@ -42,6 +46,7 @@ def run(
         rerail run --file prompt.txt --model ./my-model --policy audit --threshold 0.7
         rerail run --config guard.yaml --no-store "Hello"
         rerail run --live "How would one do this?"
+        rerail run --model http://127.0.0.1:8000/v1 "What is 12 + 30?"
 
     Parameters
     ----------
@@ -62,6 +67,8 @@ def run(
         Let `rerail trace watch` in another terminal see it while it runs.
     detector
         `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+    engine
+        What runs the model: `transformers` or `vllm`, which takes half a minute to start.
     """
     if live and (as_json or not sys.stdout.isatty()):
         raise UsageError("--live needs a terminal, and does not go with --json")
@@ -72,13 +79,11 @@ def run(
     messages.append({"role": "user", "content": request})
     with storing.recorder() as (recorder, store):
         from .guards import new_guard
-        from .models import load_model
         from .onlookers import draw, onlookers
 
         guard = new_guard(None if no_guard else detector, config, recorder, store)
-        guarded = load_model(model, guard)
         with onlookers(guard, storing.store or default_store() if watchable else None, live=live):
-            events = guarded.stream(messages, seed=config.seed, **sampling.generate_options())
+            events = _events(engine, model, guard, messages, sampling, upstream, config)
             trace = _show(events, config, silent=as_json or live)
         if live:
             draw(trace)
@@ -88,6 +93,38 @@ def run(
             record = result_record(trace, stored=recorder.num_stored > 0)
             sys.stdout.write(json.dumps(record) + "\n")
         return FAILURE if recorder.num_lost else 0  # the recorder has said why
+
+
+def _events(
+    engine: str,
+    model: ModelChoice,
+    guard: Guard,
+    messages: list[dict[str, str]],
+    sampling: Sampling,
+    upstream: UpstreamSettings,
+    config: GuardConfig,
+) -> Generator[Event, None, None]:
+    """The generation's events, from a model in this process or from an upstream."""
+    options = sampling.request_options()
+    if engine == "vllm":
+        from .engine_vllm import vllm_events
+
+        return vllm_events(model, guard, messages, options, seed=config.seed)
+    if not is_address(model.model):
+        from .models import load_model
+
+        guarded = load_model(model, guard)
+        return guarded.stream(messages, seed=config.seed, **sampling.generate_options())
+    from .engine_upstream import new_upstream_engine
+    from .run_upstream import upstream_events
+
+    served = new_upstream_engine(
+        model.model,
+        upstream,
+        api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
+        reasoning_format=config.reasoning_format,
+    )
+    return upstream_events(served, guard, messages, options, seed=config.seed)
 
 
 def _request(prompt: str | None, file: Path | None) -> str:

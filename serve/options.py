@@ -80,7 +80,7 @@ class ModelChoice:
 
     model: str = "sandbox"
     """A model's folder or its name on the Hugging Face hub; `sandbox` is the small one that comes
-    with rerail."""
+    with rerail. `run` and `serve` take the address of an OpenAI-compatible server, too."""
 
     device: str | None = None
     """Such as `cpu` or `cuda`; by default where the model library puts it."""
@@ -131,6 +131,15 @@ class Sampling:
             return options | {"do_sample": False}
         drawn = self._given(temperature=self.temperature, top_p=self.top_p, top_k=self.top_k)
         return options | ({"do_sample": True} | drawn if drawn else {})
+
+    def request_options(self) -> dict[str, Any]:
+        """As vLLM and an upstream's API take them, but for the name of the length."""
+        return self._given(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+        )
 
     @staticmethod
     def _given(**options: Any) -> dict[str, Any]:
