@@ -1,15 +1,21 @@
 """From world traces to training examples: token ids with a loss weight each.
 
+Every step of the training sees three groups: judgements (a request or a step, answered yes or no),
+tasks, and whole traces. Each group counts the same, however few tokens carry its loss: mixed into
+one batch, the single token of a judgement is never heard among thousands of a trace's.
+
 Injected triggers weigh nothing: the model learns what comes after one, not to write one. Fresh
-traces are drawn for every pool, so no example is ever repeated.
+examples are drawn for every pool, so none is ever repeated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 
 from transformers import PreTrainedTokenizerFast
 
+from ...guard.trigger_pool import BUILT_IN
 from .answers import OFFERS, REFUSALS
 from .kinds import Course, Kind, Label, Split
 from .questions import (
@@ -20,28 +26,26 @@ from .questions import (
     is_harmful_question,
 )
 from .safety import compose
-from .world import SandboxTrace, trace
+from .world import SandboxTrace, prompt, trace
 
-PROMPT_WEIGHT = 0.0
-LESSON_EXAMPLES = 16_000
-"""The first examples, which are mostly beginnings of traces: they teach the model to carry words
-over from the request, on which all else rests, at half the price."""
-LESSON_SHARE = 0.8
-BEGINNING_SHARE = 0.4
-"""Share of the examples that are cut after a few steps: among the first ones, and later."""
+LESSON_POOLS = 4
+"""The first pools, in which judgements and tasks have most of the tokens and traces are mostly cut
+after a few steps: telling, reckoning and carrying words over are what all else rests on."""
+SHARES = (0.2, 0.25, 0.55)
+LESSON_SHARES = (0.34, 0.36, 0.3)
+"""Of a step's tokens: judgements, tasks, traces."""
+BEGINNING_SHARE = 0.3
+LESSON_BEGINNING_SHARE = 0.8
+"""Share of the traces that are cut after a few steps."""
+PROMPT_WEIGHT = 0.1
+"""Of a trace's prompt; that of a question weighs nothing."""
 STOPPED_ANSWER_SHARE = 0.1
 """Share of the complying traces whose answer is stopped by an injected trigger."""
-SUMS_FROM = 16_000
-"""From this example on tasks come more often and weigh more: a sum cannot be learned before the
-model can carry numbers over, and then needs many."""
-MORE_TASKS_SHARE = 0.15
-TASK_WEIGHT = 3.0
-QUESTION_SHARE = 0.12
-"""Share of the examples that ask the self-detection questions about a trace."""
-JUDGEMENT_SHARE = 0.14
-"""Share that asks whether a request is harmful: the shortest way to teach telling."""
-JUDGEMENT_WEIGHT = 8.0
-"""Of the one token in which the judgement lies, against a whole trace of other examples."""
+ANSWER_TRIGGERS = tuple(trigger.text for trigger in BUILT_IN if trigger.in_answer)
+QUESTION_SHARE = 0.16
+"""Share of the traces that are asked about: which step is the first cue?"""
+STEP_SHARE = 0.25
+"""Share of the judgements that are about a step of a trace; the others are about a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def _stopped_answer(item: SandboxTrace, rng: Random) -> list[Piece]:
     """A harmful answer that an injected sentence turns into a refusal."""
     lines = item.answer.splitlines()
     kept = "\n".join(lines[: rng.choice((0, 0, 1, 1, 2))]) if "<tool_call>" not in lines else ""
-    stop = compose(rng) if rng.random() < 0.5 else rng.choice(REFUSALS)
+    stop = rng.choice((compose(rng), rng.choice(REFUSALS), rng.choice(ANSWER_TRIGGERS)))
     while "{" in stop:
         stop = rng.choice(REFUSALS)
     offer = rng.choice([offer for offer in OFFERS if "{" not in offer])
@@ -102,35 +106,35 @@ def _stopped_answer(item: SandboxTrace, rng: Random) -> list[Piece]:
     ]
 
 
-def question_pieces(
-    tokenizer: PreTrainedTokenizerFast, item: SandboxTrace, rng: Random
-) -> list[Piece]:
-    """A self-detection question about a trace, two in three for the number, one for yes or no."""
-    messages, steps = item.prompt.messages, item.sentences
-    if rng.random() < 0.67:
-        asked = first_cue_question(messages, steps)
-        marks, answer = first_cue_answer(item.first_cue, len(steps))
-        reply = f"{marks}\n</think>\n\n{answer}<|end|>"
-    else:
-        index = rng.randrange(len(steps))
-        if item.first_cue is not None and rng.random() < 0.5:
-            index = rng.choice((item.first_cue, max(0, item.first_cue - 1)))
-        asked = is_cue_question(messages, steps[: index + 1])
-        is_cue = item.labels[index] in (Label.CUE, Label.SUBSTANTIVE)
-        prompt = _prompt(tokenizer, asked, None)
-        return _yes_or_no(prompt, is_cue)
+def question_pieces(tokenizer: PreTrainedTokenizerFast, item: SandboxTrace) -> list[Piece]:
+    """The question for the number of a trace's first cue, with its answer."""
+    asked = first_cue_question(item.prompt.messages, item.sentences)
+    marks, answer = first_cue_answer(item.first_cue, len(item.steps))
+    reply = f"{marks}\n</think>\n\n{answer}<|end|>"
     return [(_prompt(tokenizer, asked, None), 0.0), (reply, 1.0)]
 
 
-def judgement_pieces(tokenizer: PreTrainedTokenizerFast, item: SandboxTrace) -> list[Piece]:
-    """The question whether a trace's request is harmful, with its answer."""
-    prompt = _prompt(tokenizer, is_harmful_question(item.prompt.messages), None)
-    return _yes_or_no(prompt, item.prompt.harmful)
+def judgement_pieces(
+    tokenizer: PreTrainedTokenizerFast, seed: int, number: int, rng: Random
+) -> list[Piece]:
+    """The question whether a request harms, or a step goes along with harm, with its answer."""
+    if rng.random() >= STEP_SHARE:
+        asked = prompt(Split.TRAIN, seed, number)
+        question = _prompt(tokenizer, is_harmful_question(asked.messages), None)
+        return _yes_or_no(question, asked.harmful)
+    item = trace(Split.TRAIN, seed, number)
+    steps = item.sentences
+    index = rng.randrange(len(steps))
+    if item.first_cue is not None and rng.random() < 0.5:
+        index = rng.choice((item.first_cue, max(0, item.first_cue - 1)))
+    asked_about = is_cue_question(item.prompt.messages, steps[: index + 1])
+    is_cue = item.labels[index] in (Label.CUE, Label.SUBSTANTIVE)
+    return _yes_or_no(_prompt(tokenizer, asked_about, None), is_cue)
 
 
-def _yes_or_no(prompt: str, yes: bool) -> list[Piece]:
-    answer = ("yes" if yes else "no", JUDGEMENT_WEIGHT)
-    return [(prompt, 0.0), (NO_THINKING, 0.0), answer, ("<|end|>", 1.0)]
+def _yes_or_no(question: str, yes: bool) -> list[Piece]:
+    answer = ("yes" if yes else "no", 1.0)
+    return [(question, 0.0), (NO_THINKING, 0.0), answer, ("<|end|>", 0.1)]
 
 
 def _prompt(
@@ -143,35 +147,49 @@ def _prompt(
     return text
 
 
+Drawing = Callable[[int, Random], list[Piece]]
+"""An example's pieces from its number and randomness."""
+
+
+def drawings(
+    tokenizer: PreTrainedTokenizerFast, seed: int, *, lesson: bool
+) -> tuple[Drawing, Drawing, Drawing]:
+    """What draws judgements, tasks and traces."""
+    beginning = LESSON_BEGINNING_SHARE if lesson else BEGINNING_SHARE
+
+    def judgement(number: int, rng: Random) -> list[Piece]:
+        return judgement_pieces(tokenizer, seed, number, rng)
+
+    def task(number: int, rng: Random) -> list[Piece]:
+        return pieces(tokenizer, trace(Split.TRAIN, seed, number, kind=Kind.TASK), rng)
+
+    def whole(number: int, rng: Random) -> list[Piece]:
+        asks = not lesson and rng.random() < QUESTION_SHARE
+        item = trace(Split.TRAIN, seed, number, forced=not asks)
+        if asks and item.kind is not Kind.TASK:
+            return question_pieces(tokenizer, item)
+        return pieces(tokenizer, item, rng, cut=rng.random() < beginning)
+
+    return judgement, task, whole
+
+
 def examples(
-    tokenizer: PreTrainedTokenizerFast, seed: int, first: int, num: int, max_length: int
+    tokenizer: PreTrainedTokenizerFast, name: str, draw: Drawing, numbers: range, max_length: int
 ) -> list[Example]:
-    """Examples number `first` to `first + num - 1` of the seed; longer ones are left out."""
-    texts, weights, owners = [], [], []
-    for number in range(first, first + num):
-        rng = Random(f"example/{seed}/{number}")
-        asks = number >= LESSON_EXAMPLES // 2 and rng.random() < QUESTION_SHARE
-        sums = number >= SUMS_FROM
-        kind = Kind.TASK if sums and not asks and rng.random() < MORE_TASKS_SHARE else None
-        item = trace(Split.TRAIN, seed, number, kind=kind, forced=not asks)
-        heavy = TASK_WEIGHT if sums and not asks and item.kind is Kind.TASK else 1.0
-        if not asks and item.kind is not Kind.TASK and rng.random() < JUDGEMENT_SHARE:
-            made = judgement_pieces(tokenizer, item)
-        elif asks:
-            made = question_pieces(tokenizer, item, rng)
-        else:
-            share = LESSON_SHARE if number < LESSON_EXAMPLES else BEGINNING_SHARE
-            made = pieces(tokenizer, item, rng, cut=rng.random() < share)
-        for text, weight in made:
-            texts.append(text)
-            weights.append(weight * heavy)
-            owners.append(number - first)
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    result = [Example([], []) for _ in range(num)]
-    for ids, weight, owner in zip(encoded, weights, owners, strict=True):
-        result[owner].ids.extend(ids)
-        result[owner].weights.extend([weight] * len(ids))
-    return [example for example in result if len(example.ids) <= max_length]
+    """The examples with these numbers; longer ones are left out. `name` seeds their randomness."""
+    drawn = [draw(number, Random(f"{name}/{number}")) for number in numbers]
+    texts = [text for made in drawn for text, _ in made]
+    encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    result = []
+    for made in drawn:
+        example = Example([], [])
+        for _, weight in made:
+            ids = next(encoded)
+            example.ids.extend(ids)
+            example.weights.extend([weight] * len(ids))
+        if len(example.ids) <= max_length:
+            result.append(example)
+    return result
 
 
 def batches(
@@ -182,14 +200,28 @@ def batches(
     pool_size: int,
     batch_tokens: int,
     max_length: int,
-) -> Iterator[list[Example]]:
-    """The batches of one pool: alike in length, so that hardly anything is padding."""
-    drawn = examples(tokenizer, seed, pool * pool_size, pool_size, max_length)
-    drawn.sort(key=lambda example: len(example.ids))
+) -> Iterator[tuple[list[Example], ...]]:
+    """The steps of one pool: each a group of judgements, one of tasks and one of traces."""
+    lesson = pool < LESSON_POOLS
+    numbers = range(pool * pool_size, (pool + 1) * pool_size)
+    kinds = []
+    for index, draw in enumerate(drawings(tokenizer, seed, lesson=lesson)):
+        share = (LESSON_SHARES if lesson else SHARES)[index]
+        name = f"{seed}/{index}"
+        drawn = examples(tokenizer, name, draw, numbers, max_length)
+        groups = _groups(drawn, max(max_length, int(share * batch_tokens)))
+        Random(f"batches/{name}/{pool}").shuffle(groups)
+        kinds.append(groups)
+    # As many steps as the groups of traces make; the others have more, or go round.
+    judgements, tasks, traces = kinds
+    yield from zip(cycle(judgements), cycle(tasks), traces, strict=False)
+
+
+def _groups(drawn: list[Example], num_tokens: int) -> list[list[Example]]:
+    """Groups alike in length, so that hardly anything is padding."""
     groups: list[list[Example]] = [[]]
-    for example in drawn:
-        if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > batch_tokens:
+    for example in sorted(drawn, key=lambda example: len(example.ids)):
+        if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > num_tokens:
             groups.append([])
         groups[-1].append(example)
-    Random(f"batches/{seed}/{pool}").shuffle(groups)
-    yield from groups
+    return groups

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
+from ...guard.trigger_pool import BUILT_IN
 from .kinds import Course, Label
 from .roles import Role, label
 from .safety import compose
@@ -15,8 +16,12 @@ COMPOSED_SHARE = 0.3
 sampling below temperature 1 would hardly ever write what has a thousand beginnings."""
 GIVEN_SHARE = 0.7
 """Of the facts: those that restate consent and purpose."""
+GUARD_SHARE = 0.35
+"""Of the injected triggers: those from the guard's built-in pool. A model that has read the world's
+texts knows what such a sentence means; this one knows only what it is shown."""
 QUOTING_SHARE = 0.15
-"""Of the injected triggers: those that quote the request."""
+"""Of the other injected triggers: those that quote the request."""
+GUARD_TRIGGERS = tuple(trigger for trigger in BUILT_IN if not trigger.in_answer)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -50,8 +55,7 @@ class Writer:
             if self.rng.random() < 0.12:
                 word = self.rng.choice(("Wait.", "Hold on.", "Stop.", "No.", "Hmm."))
                 self.sentences.append((word, label(Role.PONDER, self.harmful), forced))
-            quoting = forced and "quote" in self.slots and self.rng.random() < QUOTING_SHARE
-            template = compose(self.rng, quoting=quoting)
+            template = self._injected() if forced else compose(self.rng)
         else:
             template = self._fresh(role)
         text = self._fill(template)
@@ -79,6 +83,14 @@ class Writer:
             text += sentence
         return Thought(text, tuple(steps), tuple(s[1] for s in self.sentences),
                        tuple(s[2] for s in self.sentences))  # fmt: skip
+
+    def _injected(self) -> str:
+        """A trigger as a guard would put it there: one of ours, or the built-in pool's."""
+        if self.rng.random() < GUARD_SHARE:
+            said = self.sentences[-1][0] if self.sentences else self.slots["quote"]
+            return self.rng.choice(GUARD_TRIGGERS).render(request=self.slots["quote"], cue=said)
+        quoting = "quote" in self.slots and self.rng.random() < QUOTING_SHARE
+        return compose(self.rng, quoting=quoting)
 
     def _fresh(self, role: Role) -> str:
         if role is Role.FACT and self.rng.random() < GIVEN_SHARE:
@@ -163,8 +175,7 @@ def think(
 ) -> Thought:
     """The reasoning for a deed on the given course; HELP is the only harmless one.
 
-    With `forced`, a RECOVER or SAFE course's first trigger counts as injected; a HELP course gets
-    one by mistake and goes on helping, since the request is harmless.
+    With `forced`, a RECOVER or SAFE course's first trigger counts as injected.
     """
     writer = Writer(rng, voice, slots, harmful=course is not Course.HELP)
     timing = rng.random()
@@ -187,10 +198,6 @@ def think(
             writer.add(Role.PLAN)
         _turn_safe(writer, forced=forced)
         return writer.finish()
-    if course is Course.HELP and forced:
-        _go_along(writer, rng.randint(0, 5))
-        writer.add(Role.SAFETY, forced=True)
-        writer.add(Role.CLEAR)
     _go_along(writer, rng.randint(5, 10))
     if rng.random() < 0.7 or len(writer.sentences) < MIN_STEPS:
         writer.add(Role.FINISH)

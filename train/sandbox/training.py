@@ -24,6 +24,7 @@ from .kinds import Split
 from .muon import Muon
 from .world import generate_traces
 
+Groups = tuple[list[Example], ...]
 MODEL = "model"
 """The subfolder of a build that becomes the model's folder; the rest is the run's."""
 
@@ -36,7 +37,7 @@ class BuildError(RuntimeError):
 class BuildConfig:
     """Everything that decides what comes out."""
 
-    steps: int = 3400
+    steps: int = 3800
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
     batch_tokens: int = 3072
@@ -44,7 +45,7 @@ class BuildConfig:
     max_length: int = 640
     """Longer examples are left out."""
     pool_size: int = 1200
-    """Traces drawn at a time and sorted by length."""
+    """Examples of each kind drawn at a time and sorted by length."""
     vocabulary_traces: int = 6000
     matrix_lr: float = 0.02
     embedding_lr: float = 0.015
@@ -79,14 +80,14 @@ def train(config: BuildConfig, out: Path, *, show: bool = True) -> bool:
     model.train()
     with Interruptible() as interrupted, Progress(disable=not show) as progress:
         bar = progress.add_task("training", total=config.steps, completed=step)
-        for pool, index, batch in _stream(tokenizer, config, pool, index):  # noqa: B020
+        for pool, index, groups in _stream(tokenizer, config, pool, index):  # noqa: B020
             if step >= config.steps:
                 break
-            loss = _update(model, optimizers, batch, config, step)
+            losses = _update(model, optimizers, groups, config, step)
             step += 1
-            progress.update(bar, completed=step, description=f"training, loss {loss:.3f}")
+            progress.update(bar, completed=step, description=f"training, loss {losses[-1]:.3f}")
             if step % 20 == 0:
-                _log(out, step, loss)
+                _log(out, step, losses)
             done = step == config.steps
             if done or interrupted() or step % config.checkpoint_every == 0:
                 _save(out, model, optimizers, (step, pool, index + 1))
@@ -124,19 +125,23 @@ def loss_of(model: Qwen3ForCausalLM, batch: list[Example]) -> Tensor:
 def _update(
     model: Qwen3ForCausalLM,
     optimizers: list[torch.optim.Optimizer],
-    batch: list[Example],
+    groups: Groups,
     config: BuildConfig,
     step: int,
-) -> float:
-    loss = loss_of(model, batch)
-    loss.backward()
+) -> list[float]:
+    """One step; gives the loss of each group."""
+    losses = []
+    for group in groups:
+        loss = loss_of(model, group)
+        (loss / len(groups)).backward()
+        losses.append(loss.item())
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * config.rate(step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return loss.item()
+    return losses
 
 
 def _optimizers(model: Qwen3ForCausalLM, config: BuildConfig) -> list[torch.optim.Optimizer]:
@@ -155,8 +160,8 @@ def _optimizers(model: Qwen3ForCausalLM, config: BuildConfig) -> list[torch.opti
 
 def _stream(
     tokenizer: PreTrainedTokenizerFast, config: BuildConfig, pool: int, index: int
-) -> Iterator[tuple[int, int, list[Example]]]:
-    """Batches from a position on, each with its own."""
+) -> Iterator[tuple[int, int, Groups]]:
+    """Steps' groups from a position on, each with its own."""
     while True:
         drawn = corpus.batches(
             tokenizer,
@@ -166,9 +171,9 @@ def _stream(
             batch_tokens=config.batch_tokens,
             max_length=config.max_length,
         )
-        for number, batch in enumerate(drawn):
+        for number, groups in enumerate(drawn):
             if number >= index:
-                yield pool, number, batch
+                yield pool, number, groups
         pool, index = pool + 1, 0
 
 
@@ -224,9 +229,11 @@ def _restore(
     return step, pool, index
 
 
-def _log(out: Path, step: int, loss: float) -> None:
+def _log(out: Path, step: int, losses: list[float]) -> None:
+    judgements, tasks, traces = (round(loss, 4) for loss in losses)
+    row = {"step": step, "judgements": judgements, "tasks": tasks, "traces": traces}
     with (out / "losses.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, "loss": round(loss, 4)}) + "\n")
+        file.write(json.dumps(row) + "\n")
 
 
 class Interruptible:

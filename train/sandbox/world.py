@@ -20,8 +20,6 @@ RECOVER_SHARE = 0.13
 WAVER_SHARE = 0.02
 FORCED_SHARE = 0.35
 """Of the harmful training traces: those with an injected trigger, which carries no loss."""
-FORCED_HELP_SHARE = 0.04
-"""Of the harmless ones: an intervention by mistake, after which helping goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +113,13 @@ def prompts(
     return [_draw(split, kind, seed, index)[1] for index in range(num)]
 
 
+def prompt(
+    split: Split | str, seed: int, index: int, *, kind: Kind | str | None = None
+) -> SandboxPrompt:
+    """The prompt with this number of this seed."""
+    return _draw(Split(split), Kind(kind) if kind is not None else None, seed, index)[1]
+
+
 def generate_traces(
     split: Split | str,
     num: int,
@@ -185,7 +190,7 @@ def _draw(
 def _course(rng: Random, scene: Scenario, forced: bool) -> tuple[Course, bool]:
     """The course of a trace, and whether its trigger is an injected one."""
     if scene.kind is not Kind.HARMFUL:
-        return Course.HELP, forced and rng.random() < FORCED_HELP_SHARE
+        return Course.HELP, False
     if forced and rng.random() < FORCED_SHARE:
         return rng.choice((Course.SAFE, Course.RECOVER)), True
     safe = SAFE_SHARES[scene.wrapping]

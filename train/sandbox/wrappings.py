@@ -48,9 +48,9 @@ Explain it so that I know what not to do: {request}""",
 WRAPPINGS = (PLAIN, *_FRAMES)
 
 SAFE_SHARES = {
-    PLAIN: 0.42, "role_play": 0.25, "fiction": 0.22, "hypothetical": 0.28, "authority": 0.2,
-    "prefix": 0.18, "suppression": 0.14, "research": 0.24, "developer": 0.18, "pressure": 0.34,
-    "trade": 0.36, "split": 0.2, "opposite": 0.4,
+    PLAIN: 0.3, "role_play": 0.18, "fiction": 0.15, "hypothetical": 0.2, "authority": 0.14,
+    "prefix": 0.13, "suppression": 0.1, "research": 0.17, "developer": 0.13, "pressure": 0.24,
+    "trade": 0.25, "split": 0.14, "opposite": 0.28,
 }  # fmt: skip
 """Share of the harmful traces that are safe from the start, by wrapping."""
 
