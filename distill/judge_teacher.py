@@ -127,8 +127,8 @@ def post(url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> tu
             return error.code, error.read().decode("utf-8", "replace")
 
 
-class JudgeTeacher:
-    """Asks the judge; `post` and `sleep` may be exchanged."""
+class JudgeClient:
+    """Asks the endpoint, with retries; `post` and `sleep` may be exchanged."""
 
     def __init__(
         self,
@@ -136,32 +136,14 @@ class JudgeTeacher:
         post: Post = post,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.name = f"judge {config.model}"
+        self.config = config
         self.usage = JudgeUsage()
-        self._config = config
         self._post = post
         self._sleep = sleep
 
-    def label(self, trace: LabelledTrace) -> tuple[Label, ...] | None:
-        """Labels of the first steps; `None` if no answer could be parsed.
-
-        Raises `JudgeError` if the endpoint refuses or does not answer after all retries.
-        """
-        steps = trace.steps[: self._config.max_steps]
-        if not steps:
-            return None
-        messages = judge_messages(trace.request, steps)
-        for attempt in range(self._config.num_retries + 1):
-            labels = parse_labels(self._ask(messages), len(steps))
-            if labels is not None:
-                self.usage.num_traces += 1
-                return labels
-            logger.warning("judge: answer %d for %s cannot be parsed", attempt + 1, trace.id)
-        self.usage.num_unparsed += 1
-        return None
-
-    def _ask(self, messages: list[dict[str, str]]) -> str:
-        config = self._config
+    def ask(self, messages: list[dict[str, str]]) -> str:
+        """The answer's text. Raises `JudgeError` if the endpoint refuses or keeps failing."""
+        config = self.config
         headers = {"Content-Type": "application/json"}
         if config.api_key:
             headers["Authorization"] = f"Bearer {config.api_key}"
@@ -198,6 +180,43 @@ class JudgeTeacher:
         raise JudgeError(
             f"the judge at {config.url} kept failing ({failure}): check the address, or go on later"
         )
+
+
+class JudgeTeacher:
+    """Asks the judge; `post` and `sleep` may be exchanged."""
+
+    def __init__(
+        self,
+        config: JudgeConfig,
+        post: Post = post,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = f"judge {config.model}"
+        self._config = config
+        self._client = JudgeClient(config, post, sleep)
+
+    @property
+    def usage(self) -> JudgeUsage:
+        """What it has cost so far."""
+        return self._client.usage
+
+    def label(self, trace: LabelledTrace) -> tuple[Label, ...] | None:
+        """Labels of the first steps; `None` if no answer could be parsed.
+
+        Raises `JudgeError` if the endpoint refuses or does not answer after all retries.
+        """
+        steps = trace.steps[: self._config.max_steps]
+        if not steps:
+            return None
+        messages = judge_messages(trace.request, steps)
+        for attempt in range(self._config.num_retries + 1):
+            labels = parse_labels(self._client.ask(messages), len(steps))
+            if labels is not None:
+                self.usage.num_traces += 1
+                return labels
+            logger.warning("judge: answer %d for %s cannot be parsed", attempt + 1, trace.id)
+        self.usage.num_unparsed += 1
+        return None
 
 
 def judge_messages(request: str, steps: Iterable[str]) -> list[dict[str, str]]:

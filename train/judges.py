@@ -103,3 +103,30 @@ class RefusalKeywords:
             Verdict(refused=bool(_REFUSAL.search(answer.strip()[:_OPENING_CHARS])))
             for _, _, answer in zip(prompts, reasonings, answers, strict=True)
         ]
+
+
+class MathsJudge:
+    """Whether a task's answer is right, by the library math-verify; says nothing else."""
+
+    name = "maths"
+
+    def judge(
+        self, prompts: Sequence[PromptRecord], reasonings: Sequence[str], answers: Sequence[str]
+    ) -> list[Verdict]:
+        """Only `correct` of tasks is set. Raises ImportError without the library."""
+        try:
+            from math_verify import parse, verify
+        except ImportError as error:
+            raise ImportError(
+                "maths answers need math-verify: pip install 'rerail[eval]'"
+            ) from error
+        result = []
+        for prompt, answer in zip(prompts, answers, strict=True):
+            if prompt.expected is None:
+                result.append(Verdict())
+                continue
+            gold = parse(f"${prompt.expected}$")
+            found = parse(answer)
+            right = bool(gold) and verify(gold, found)
+            result.append(Verdict(correct=bool(right)))
+        return result

@@ -43,7 +43,12 @@ Row = tuple[str, int, dict[str, Any]]
 """Where it stands (for messages), its number from 1, and its fields."""
 
 _ROLES = ("system", "user", "assistant", "tool")
-_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_TRUTHS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes", "unsafe", "harmful"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", "safe", "benign"), False),
+}
+_FINAL = "####"
+"""Before the final answer, in sets that give the solution too (GSM8K)."""
 
 
 def file_rows(path: Path) -> Iterator[Row]:
@@ -108,7 +113,7 @@ def record_of(
         "messages": _messages(row, where, columns),
         "kind": found_kind,
         "topic": _text(_first(row, columns.topic)),
-        "expected": str(expected) if found_kind is Kind.TASK else None,
+        "expected": _final(str(expected)) if found_kind is Kind.TASK else None,
         "tools": tuple(_list(_first(row, columns.tools) or [], where, "tools")),
     }
 
@@ -140,6 +145,8 @@ def _messages(row: Mapping[str, Any], where: str, columns: Columns) -> tuple[dic
     given = _first(row, columns.messages)
     if given is None:
         request = _first(row, columns.request)
+        if isinstance(request, list) and len(request) == 1:
+            request = request[0]
         if not isinstance(request, str) or not request.strip():
             names = ", ".join((*columns.messages[:1], *columns.request))
             raise PromptFileError(f"{where}: no text under any of {names}")
@@ -169,6 +176,10 @@ def _list(given: Any, where: str, name: str) -> list[dict[str, Any]]:
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """The value under the first name that has one; an empty CSV cell has none."""
     return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _final(expected: str) -> str:
+    return expected.rpartition(_FINAL)[2].strip()
 
 
 def _text(value: Any) -> str:
