@@ -9,12 +9,13 @@ from contextlib import aclosing
 from typing import Any
 
 from .backend_async import AsyncBackend
+from .engine_run import EngineRun
 from .events import Event
 from .guard import Guard
 from .judge_service import JudgeService
 from .prompt import Prompt
-from .run_ahead import RunAhead
 from .session import Session
+from .tokens import TokenTable
 from .traces import FinishReason
 
 
@@ -32,17 +33,30 @@ async def guarded_async(
     Closing the iterator, or cancelling the task, ends the generation in the engine; what there is
     by then is recorded as cancelled. An engine that fails is recorded as an error, and raises.
     """
-    reasoning_format = backend.reasoning_format
-    session = await service.open(guard, prompt, reasoning_format, stream_index=stream_index)
+    sampling = sampling or {}
+    # The engine reads the prompt while the detector reads the conversation.
+    run: EngineRun | None = EngineRun(backend, prompt, TokenTable(), sampling)
+    try:
+        session = await service.open(
+            guard, prompt, backend.reasoning_format, stream_index=stream_index
+        )
+    except BaseException:
+        await run.close()
+        raise
     ending = FinishReason.CANCELLED
     try:
         while session.trace is None:
             if session.directive is None:
+                run = run or EngineRun(backend, prompt, session.tokens, sampling)
                 # Closed here and now, not whenever the collector gets to it.
-                async with aclosing(_stream(backend, service, session, sampling or {})) as run:
-                    async for event in run:
+                async with aclosing(_read(run, service, session)) as events:
+                    async for event in events:
                         yield event
+                run = None
             if session.directive is not None:
+                if run is not None:  # the detector could not even begin
+                    await run.close()
+                    run = None
                 text = session.directive.text
                 session.inject(await backend.encode(text, prompt, session.tokens))
             await service.judge(session)
@@ -52,29 +66,26 @@ async def guarded_async(
         ending = FinishReason.ERROR
         raise
     finally:
+        if run is not None:
+            await run.close()
         if session.trace is None:
             session.cancel(ending)
         guard.finished(session)
 
 
-async def _stream(
-    backend: AsyncBackend, service: JudgeService, session: Session, sampling: Mapping[str, Any]
-) -> AsyncGenerator[Event]:
+async def _read(run: EngineRun, service: JudgeService, session: Session) -> AsyncGenerator[Event]:
     """Feeds one run of the engine, until it ends or the session has a directive."""
-    stream = backend.stream(session.prompt, session.tokens, sampling)
-    if not getattr(stream, "runs_ahead", False):
-        stream = RunAhead(stream)
-    groups = aiter(stream)
     try:
         ended = False
         while not ended and session.directive is None:
-            try:
-                session.feed(await anext(groups))
-            except StopAsyncIteration:
+            tokens = await run.next()
+            if tokens is None:
                 ended = True
-                session.end(stream.finish_reason)
+                session.end(run.finish_reason)
+            else:
+                session.feed(tokens)
             await service.judge(session)
             for event in session.take_events():
                 yield event
     finally:
-        await stream.close()
+        await run.close()

