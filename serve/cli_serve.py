@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -22,6 +23,7 @@ def serve(
     detector: str = "student",
     no_guard: bool = False,
     watchable: bool = False,
+    follow: Path | None = None,
     reasoning_parser: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -61,6 +63,9 @@ def serve(
         Serve without a guard: every trace and metric then says that nothing was scanned.
     watchable
         Let `rerail trace watch` on the same store see generations while they run.
+    follow
+        A file that names the model to serve, such as the `promoted.json` of `rerail train watch`:
+        when it changes, new requests get the new model, and streams that run end with the old one.
     reasoning_parser
         The same as --reasoning-format, by the name that it has in vLLM.
     device
@@ -127,9 +132,8 @@ def serve(
             triggers = TriggerPool.from_file(config.triggers, replace=config.replace_triggers)
         if config.trigger_sampling == "adaptive":
             triggers = triggers.adaptive(success)
-        return Parts(
-            load_engine(engine, choice), None if no_guard else load_detector(detector), triggers
-        )
+        found = None if no_guard else load_detector(detector)
+        return Parts(load_engine(engine, choice, follow), found, triggers)
 
     writer = TraceWriter(
         store,

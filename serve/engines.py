@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..guard.upstream_settings import UpstreamSettings, is_address
@@ -87,7 +88,17 @@ def engine_name(asked: str, model: str) -> str:
     return name
 
 
-def load_engine(name: str, choice: EngineChoice) -> Engine:
-    """The engine, loaded. Raises `ValueError`, `ImportError`, `OSError` or `UpstreamError` with a
-    sentence."""
-    return ENGINES[engine_name(name, choice.model.model)](choice)
+def load_engine(name: str, choice: EngineChoice, follow: Path | None = None) -> Engine:
+    """The engine, loaded; with `follow` its model is the one that this file names, whenever it
+    changes (`rerail train watch` writes it).
+
+    Raises `ValueError`, `ImportError`, `OSError` or `UpstreamError` with a sentence.
+    """
+    name = engine_name(name, choice.model.model)
+    if follow is None:
+        return ENGINES[name](choice)
+    if name != "transformers":
+        raise ValueError(f"--follow is for models in this process, and {name} runs elsewhere")
+    from .engine_following import new_following_engine
+
+    return new_following_engine(choice, follow)

@@ -1,0 +1,163 @@
+"""An engine whose model follows a file: what training has promoted serves the next request.
+
+Streams that run stay with the model that they began with, to their end; the old model goes when the
+last one has ended. A model that cannot be loaded changes nothing: it is logged, and the one in
+service stays.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..guard import Message, Prompt
+from ..guard.backend_async import AsyncBackend
+from .engine import Engine, Option
+from .server_logs import log_event
+
+if TYPE_CHECKING:
+    from .engines import EngineChoice
+
+Load = Callable[[str, str | None], Engine]
+"""Loads a model under an adapter, if there is one, as an engine."""
+
+_GRACE_S = 60.0
+"""An old engine stays so long at least: a request may have it in hand and not have begun."""
+
+
+class FollowingEngine:
+    """Answers as the engine does that was loaded last."""
+
+    def __init__(self, first: Engine, pointer: Path, load: Load, *, poll_s: float = 1.0) -> None:
+        """`pointer` is a JSON file with `model` and `adapter`, as `rerail train watch` writes it;
+        it need not be there yet."""
+        self._current = first
+        self._pointer = pointer
+        self._load = load
+        self._poll_s = poll_s
+        self._read = _content(pointer)
+        self._ended = threading.Event()
+        self._retired: dict[Engine, float] = {}
+        """Engines that were followed, and when each was last seen busy."""
+        self._thread = threading.Thread(target=self._follow, name="rerail-follow", daemon=True)
+        self._thread.start()
+
+    @property
+    def backend(self) -> AsyncBackend:
+        return self._current.backend
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        return self._current.model_names
+
+    @property
+    def stored_name(self) -> str:
+        return self._current.stored_name
+
+    @property
+    def max_model_len(self) -> int:
+        return self._current.max_model_len
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        return self._current.options
+
+    @property
+    def template_options(self) -> frozenset[str]:
+        return self._current.template_options
+
+    @property
+    def why_no_intervention(self) -> str | None:
+        return self._current.why_no_intervention
+
+    async def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any],
+        template_options: Mapping[str, Any],
+    ) -> Prompt:
+        return await self._current.render(messages, tools, template_options)
+
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
+        return await self._current.complete(prompt)
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return await self._current.tokenize(text)
+
+    async def ready(self) -> bool:
+        return await self._current.ready()
+
+    async def close(self) -> None:
+        self._ended.set()
+        await asyncio.to_thread(self._thread.join)
+        for engine in (*self._retired, self._current):
+            await engine.close()
+
+    def _follow(self) -> None:
+        while not self._ended.wait(self._poll_s):
+            self._let_go()
+            content = _content(self._pointer)
+            if content is None or content == self._read:
+                continue
+            self._read = content
+            try:
+                wanted = json.loads(content)
+                new = self._load(wanted["model"], wanted["adapter"])
+            except Exception as error:  # whatever is wrong with it, the old one serves on
+                log_event("new model not loaded", level=logging.ERROR, reason=str(error))
+                continue
+            old, self._current = self._current, new
+            self._retired[old] = time.monotonic()
+            log_event("model swapped", model=new.stored_name, before=old.stored_name)
+
+    def _let_go(self) -> None:
+        """Closes old engines once nothing has run on them for a while."""
+        now = time.monotonic()
+        for engine, busy_at in list(self._retired.items()):
+            if getattr(engine.backend, "num_open", 1):
+                self._retired[engine] = now
+            elif now - busy_at >= _GRACE_S:
+                del self._retired[engine]
+                asyncio.run(engine.close())
+
+
+def new_following_engine(choice: "EngineChoice", pointer: Path) -> FollowingEngine:
+    """Serves what the pointer names, or `choice` as long as it is not there.
+
+    Traces carry the name that was asked for, with the fingerprint of the weights that wrote them.
+    Raises what loading the first model raises.
+    """
+    from .engine_transformers import TransformersEngine
+    from .models import load_weights
+
+    def load(model: str, adapter: str | None) -> Engine:
+        loaded, tokenizer = load_weights(replace(choice.model, model=model))
+        if adapter is not None:
+            from ..train.preference_models import with_adapter
+
+            loaded = with_adapter(loaded, adapter).merge_and_unload()
+        loaded.name_or_path = choice.model.model
+        return TransformersEngine(
+            loaded,
+            tokenizer,
+            model_names=choice.names,
+            max_model_len=choice.max_model_len,
+            reasoning_format=choice.reasoning_format,
+        )
+
+    content = _content(pointer)
+    wanted = {"model": choice.model.model, "adapter": None} if content is None else None
+    wanted = wanted or json.loads(content or "")
+    return FollowingEngine(load(wanted["model"], wanted["adapter"]), pointer, load)
+
+
+def _content(pointer: Path) -> str | None:
+    try:
+        return pointer.read_text("utf-8")
+    except FileNotFoundError:
+        return None
