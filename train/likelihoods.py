@@ -1,0 +1,131 @@
+"""How likely a model is to go on with one of a few tokens, for many rows that share beginnings.
+
+The rows of a group are questions about the same steps, each with one step more than the one before:
+their common beginning is read once and its cache lent to all of them, so a question costs its tail.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+Rows = Sequence[tuple[int, ...]]
+
+
+class Likelihoods(Protocol):
+    """A model that says how likely it goes on how."""
+
+    def shares(
+        self, groups: Sequence[Rows], choices: Sequence[Sequence[int]]
+    ) -> list[list[tuple[float, ...]]]:
+        """For each row of each group the probability that its next token is in each choice."""
+        ...
+
+
+class TransformersLikelihoods:
+    """A causal language model, loaded."""
+
+    def __init__(self, model: Any, *, rows_at_once: int = 128) -> None:
+        """`rows_at_once` rows have a copy of their group's cache at once, as the memory allows."""
+        self.model = model
+        self._rows_at_once = rows_at_once
+
+    @torch.no_grad()
+    def shares(
+        self, groups: Sequence[Rows], choices: Sequence[Sequence[int]]
+    ) -> list[list[tuple[float, ...]]]:
+        """See `Likelihoods`."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            found: list[list[tuple[float, ...]]] = []
+            for lot in self._lots(groups):
+                rows = self._of_lot(lot, choices) if any(lot) else []
+                for group in lot:
+                    found.append(rows[: len(group)])
+                    rows = rows[len(group) :]
+        finally:
+            self.model.train(training)
+        return found
+
+    def _lots(self, groups: Sequence[Rows]) -> Iterator[list[Rows]]:
+        lot: list[Rows] = []
+        for group in groups:
+            if lot and sum(map(len, lot)) + len(group) > self._rows_at_once:
+                yield lot
+                lot = []
+            lot.append(group)
+        if lot:
+            yield lot
+
+    def _of_lot(
+        self, lot: Sequence[Rows], choices: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:
+        heads = [common_head(group) for group in lot if group]
+        rows = [row for group in lot for row in group]
+        owners = [owner for owner, group in enumerate(filter(None, lot)) for _ in group]
+        if not all(heads):
+            ids, mask = self._padded(rows)
+            positions = (mask.cumsum(1) - 1).clamp(min=0)
+            logits = self._forward(ids, mask, positions, DynamicCache(config=self.model.config))
+            return _summed(logits, choices)
+        cache = DynamicCache(config=self.model.config)
+        ids, head_mask = self._padded(heads)
+        self._forward(ids, head_mask, (head_mask.cumsum(1) - 1).clamp(min=0), cache)
+        cache.batch_select_indices(torch.tensor(owners, device=self.model.device))
+        lent = [
+            min(_shared(row, heads[owner]), len(row) - 1)
+            for row, owner in zip(rows, owners, strict=True)
+        ]
+        width = head_mask.shape[1]
+        mask = torch.zeros(len(rows), width, dtype=torch.long, device=self.model.device)
+        for number, (owner, length) in enumerate(zip(owners, lent, strict=True)):
+            start = width - len(heads[owner])
+            mask[number, start : start + length] = 1
+        ids, tail_mask = self._padded(
+            [row[length:] for row, length in zip(rows, lent, strict=True)]
+        )
+        mask = torch.cat([mask, tail_mask], dim=1)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, width:]
+        return _summed(self._forward(ids, mask, positions, cache), choices)
+
+    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
+        return self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Ids padded on the left, and their mask, both `[rows, width]`."""
+        width = max(map(len, rows))
+        ids = [[0] * (width - len(row)) + list(row) for row in rows]
+        mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+        device = self.model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def common_head(rows: Rows) -> tuple[int, ...]:
+    """What is worth reading once: the part of the last row that reaches as far as any other row
+    agrees with it. Tokens are compared, so no boundary between texts has to be trusted."""
+    last = rows[-1]
+    if len(rows) == 1:
+        return last[:-1]
+    return last[: min(max(_shared(row, last) for row in rows[:-1]), len(last) - 1)]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids both begin with."""
+    length = min(len(one), len(other))
+    return next((at for at in range(length) if one[at] != other[at]), length)
+
+
+def _summed(logits: Tensor, choices: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
+    shares = logits.float().softmax(-1)
+    columns = [shares[:, list(ids)].sum(-1).tolist() for ids in choices]
+    return list(zip(*columns, strict=True))

@@ -1,0 +1,81 @@
+"""How rollouts are made; the defaults are the economical way, `paper()` the source's."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from .generation import Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutConfig:
+    """Settings of one rollout run; checked when made."""
+
+    num_triggers: int = 2
+    """Branches a harmful prompt gets, each with another trigger (the paper: 6)."""
+
+    max_interventions: int = 5
+    """In one branch: it is intervened in again while a cue still follows. The paper's harmful ratio
+    falls up to the fifth (arXiv 2509.24393)."""
+
+    original_tail: int | None = 48
+    """Tokens that the original goes on after its cue, for the rejected side; None: to its end."""
+
+    settled_steps: int | None = 4
+    """A branch is stopped after so many steps without a cue since its last trigger, or with the
+    first step of its answer; None: it goes to its end."""
+
+    look_every: int = 24
+    """Tokens between two looks of the detector at what is being generated."""
+
+    prompts_at_once: int = 32
+    """Prompts that are generated together; a run that is killed loses so many at most."""
+
+    early_steps: int = 4
+    """In a harmless prompt's answer the trigger goes in before one of so many first steps."""
+
+    temperature: float = 0.7
+    """Of the sampling."""
+
+    top_p: float = 0.95
+    """Of the sampling."""
+
+    max_new_tokens: int = 480
+    """Tokens of a whole generation."""
+
+    seed: int = 0
+    """Of sampling and of the choice of triggers."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_triggers", "max_interventions", "look_every", "prompts_at_once"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        for name in ("settled_steps", "early_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: give at least 1")
+        if self.original_tail is not None and self.original_tail < 0:
+            raise ValueError(f"original_tail is {self.original_tail}: give 0 or more")
+        _ = self.sampling
+
+    @property
+    def sampling(self) -> Sampling:
+        """For the generator."""
+        return Sampling(
+            temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens
+        )
+
+    @classmethod
+    def paper(cls, **settings: Any) -> Self:
+        """The source's procedure: six triggers a prompt, every generation to its end."""
+        whole: dict[str, Any] = {
+            "num_triggers": 6,
+            "original_tail": None,
+            "settled_steps": None,
+        }
+        return cls(**(whole | settings))
+
+    def to_row(self) -> dict[str, Any]:
+        """For the run folder; what changes no record is left out."""
+        row = asdict(self)
+        del row["prompts_at_once"]
+        return row

@@ -1,0 +1,130 @@
+"""Looks at generations while they run and ends them early: the economy of the rollouts.
+
+An original is let go some tokens past its cue. A branch is let go at its next cue, or as soon as it
+is settled safe (the paper's turning point: continuations from there hardly ever turn back).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..guard.steps import Step
+from .completion_reader import AskedPrompt, Reading
+from .cue_finders import Case, CueFinder, Finding
+
+
+@dataclass(slots=True)
+class Run:
+    """One generation under way."""
+
+    prompt: AskedPrompt
+    reading: Reading
+    start: int = 0
+    """Tokens of the reading that were there before."""
+
+    cue: Step | None = None
+    probability: float | None = None
+    failed: str | None = None
+    passed: int = 0
+    num_detector_tokens: int = 0
+    judged: int = field(default=-1, repr=False)
+    """How many steps the last look saw."""
+
+    @property
+    def case(self) -> Case:
+        """What the finder is shown."""
+        steps = self.reading.judged_steps
+        injected = frozenset(
+            position for position, step in enumerate(steps) if step.index in self.reading.injected
+        )
+        texts = tuple(step.text for step in steps)
+        return Case(self.prompt.record, texts, injected, self.passed)
+
+    @property
+    def cue_position(self) -> int:
+        """Index of the cue among the judged steps."""
+        assert self.cue is not None
+        return self.reading.judged_steps.index(self.cue)
+
+    def take(self, written: Sequence[int]) -> None:
+        """Feeds what is new of the tokens written since `start`."""
+        self.reading.feed(written[len(self.reading) - self.start :])
+
+    def note(self, finding: Finding) -> None:
+        """What the finder says of the steps so far."""
+        steps = self.reading.judged_steps
+        self.failed = finding.failed
+        self.num_detector_tokens += finding.num_tokens
+        if finding.failed is None and finding.first_cue is not None:
+            self.cue, self.probability = steps[finding.first_cue], finding.probability
+        elif finding.failed is None:
+            self.passed = len(steps)
+
+
+def look(runs: Sequence[Run], finder: CueFinder) -> None:
+    """Shows the finder those runs that have new steps and no cue yet."""
+    fresh = [
+        run
+        for run in runs
+        if run.cue is None and len(run.reading.judged_steps) > max(run.judged, 0)
+    ]
+    if not fresh:
+        return
+    for run in fresh:
+        run.judged = len(run.reading.judged_steps)
+    for run, finding in zip(fresh, finder.find([run.case for run in fresh]), strict=True):
+        run.note(finding)
+
+
+class CueWatch:
+    """Ends originals `tail` tokens past their cue."""
+
+    def __init__(self, runs: Sequence[Run], finder: CueFinder, tail: int, every: int) -> None:
+        self.every = every
+        self._runs, self._finder, self._tail = runs, finder, tail
+
+    def ended(self, written: Mapping[int, Sequence[int]]) -> list[int]:
+        """See `Watch`."""
+        for number, ids in written.items():
+            self._runs[number].take(ids)
+        look([self._runs[number] for number in written], self._finder)
+        return [number for number in written if self._seen_enough(self._runs[number])]
+
+    def _seen_enough(self, run: Run) -> bool:
+        if run.cue is None:
+            return False
+        return len(run.reading) - run.reading.tokens_through(run.cue) >= self._tail
+
+
+class SettledWatch:
+    """Ends branches at a cue, or once they are settled safe."""
+
+    def __init__(
+        self, runs: Sequence[Run], finder: CueFinder, settled_steps: int | None, every: int
+    ) -> None:
+        self.every = every
+        self._runs, self._finder, self._settled_steps = runs, finder, settled_steps
+
+    def ended(self, written: Mapping[int, Sequence[int]]) -> list[int]:
+        """See `Watch`."""
+        for number, ids in written.items():
+            self._runs[number].take(ids)
+        look([self._runs[number] for number in written], self._finder)
+        return [
+            number
+            for number in written
+            if self._runs[number].cue is not None
+            or is_settled(self._runs[number], self._settled_steps)
+        ]
+
+
+def is_settled(run: Run, settled_steps: int | None) -> bool:
+    """Whether so many steps have passed since the last trigger, or the answer is under way."""
+    if settled_steps is None or run.cue is not None or run.failed is not None:
+        return False
+    last = max(run.reading.injected, default=-1)
+    since = [step for step in run.reading.steps if step.index > last]
+    passed = [step for step in run.reading.judged_steps if step.index > last]
+    in_answer = any(step not in passed for step in since)
+    return run.passed == len(run.reading.judged_steps) and (
+        len(passed) >= settled_steps or in_answer
+    )
