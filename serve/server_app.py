@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,14 +16,15 @@ from .server_routes import Routes
 from .server_service import Service
 from .wire_errors import ApiError
 
-_NO_TELEMETRY: TelemetryConfig = {
+_NO_TELEMETRY: dict[str, bool] = {
     "tracing": False,
     "metrics": False,
     "logs": False,
     "operation_spans": False,
     "auto_configure": False,
 }
-"""FastAPI's own would export exception messages, which may quote a request; ours is in the edge."""
+"""FastAPI's own, where its version has some, would export exception messages, which may quote a
+request; ours is in the edge."""
 
 
 def new_app(service: Service) -> ASGIApp:
