@@ -5,6 +5,7 @@ reasoning and answer by the same code, and with the same seed they share every t
 first intervention.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -13,12 +14,17 @@ from ..guard.channels import Channel
 from ..guard.chat_template import ChatTemplate
 from ..guard.detokenizer import Vocabulary
 from ..guard.guard import Guard
+from ..guard.judge import judge
 from ..guard.prompt import Prompt
 from ..guard.reasoning_format import ReasoningFormat
-from ..guard.traces import Trace
+from ..guard.tokens import Token
+from ..guard.traces import FinishReason, Trace
 from .generation import Generator, Sampling, seed_of
 from .guarded_batch import Guarded, GuardedBatch
 from .prompts import PromptRecord
+
+_PIECE = re.compile(r"<[^<>\s]{1,20}>|\s|[^\s<]+|.", re.DOTALL)
+"""Text in pieces of which each lies in one channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class Subject:
         self.name = name
         self.generator = generator
         self.tokenizer = tokenizer
+        self._end_ids = end_ids
         self.vocabulary = Vocabulary(tokenizer.backend_tokenizer, end_ids)
         self.reasoning_format = ReasoningFormat.detect(tokenizer.get_vocab())
         self._template = ChatTemplate(tokenizer)
@@ -122,6 +129,10 @@ class Subject:
         generator = TransformersGenerator(model, tokenizer, batch_size=batch_size)
         return cls(name, generator, tokenizer, generator.end_ids)
 
+    def with_generator(self, generator: Generator) -> "Subject":
+        """The same model and tokenizer behind another generator."""
+        return Subject(self.name, generator, self.tokenizer, self._end_ids)
+
     def prompt(self, record: PromptRecord) -> Prompt:
         """The prompt as the model sees it."""
         text = self._template.render(record.messages, tools=record.tools)
@@ -129,6 +140,21 @@ class Subject:
         return Prompt(
             messages=record.messages, text=text, ids=ids, model=self.name, topic=record.topic
         )
+
+    def text(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """The text of ids that follow others."""
+        reader = self.vocabulary.stream(before)
+        return "".join(reader.token(each).text for each in ids)
+
+    def split(self, prompt: str, text: str) -> tuple[str, str]:
+        """What was generated after a rendered prompt, as reasoning and answer."""
+        opened = Prompt(messages=({"role": "user", "content": ""},), text=prompt)
+        session = Guard(None).open(opened, self.reasoning_format)
+        session.feed([Token(None, piece) for piece in _PIECE.findall(text)])
+        session.end(FinishReason.STOP)
+        judge(None, [session])
+        assert session.trace is not None
+        return session.trace.reasoning.strip(), answer_of(session.trace)
 
     def write(
         self,

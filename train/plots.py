@@ -1,0 +1,98 @@
+"""Plots as PNG files; needs matplotlib, from the extra `distill`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Bar = tuple[float | None, float | None, float | None]
+"""Value, lower and upper bound of its interval; None where nothing was observed."""
+
+Curve = tuple[Sequence[float], Sequence[float]]
+"""x and y."""
+
+
+def grouped_bars(
+    path: Path, *, title: str, groups: Sequence[str], series: Mapping[str, Sequence[Bar]]
+) -> None:
+    """Shares with their intervals: a group of bars for each suite, a colour for each arm."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(max(4.5, 1.2 + 0.6 * len(groups) * len(series)), 3.6))
+    width = 0.8 / max(1, len(series))
+    for number, (name, bars) in enumerate(series.items()):
+        places = [place + number * width for place in range(len(bars))]
+        values = [0.0 if value is None else value for value, _, _ in bars]
+        errors = [
+            [value - (value if low is None else low) for value, (_, low, _) in _zip(values, bars)],
+            [(value if up is None else up) - value for value, (_, _, up) in _zip(values, bars)],
+        ]
+        errors = [[max(0.0, each) for each in side] for side in errors]
+        axes.bar(places, values, width * 0.9, yerr=errors, capsize=2, label=name)
+    middle = 0.4 - width / 2
+    axes.set_xticks([place + middle for place in range(len(groups))], groups, rotation=15)
+    axes.set(ylim=(0, 1.02), title=title, ylabel="share")
+    axes.legend(fontsize=8)
+    _save(pyplot, figure, path)
+
+
+def curves(
+    path: Path,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    lines: Mapping[str, Curve],
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    marks: Mapping[str, float] | None = None,
+    unit_y: bool = True,
+) -> None:
+    """Named curves; `bands` are lower and upper bounds by name, `marks` vertical lines."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(6.2, 4))
+    for name, (xs, ys) in lines.items():
+        (line,) = axes.plot(xs, ys, label=name, marker="." if len(xs) < 40 else None)
+        if bands and name in bands:
+            axes.fill_between(xs, *bands[name], alpha=0.18, color=line.get_color())
+    for name, place in (marks or {}).items():
+        axes.axvline(place, linestyle="--", linewidth=0.8, color="grey")
+        axes.annotate(name, (place, 0.02), rotation=90, fontsize=7)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    if unit_y:
+        axes.set_ylim(-0.02, 1.02)
+    if lines:
+        axes.legend(fontsize=8)
+    _save(pyplot, figure, path)
+
+
+def points(path: Path, *, title: str, x: str, y: str, series: Mapping[str, Curve]) -> None:
+    """A scatter of named series with the diagonal."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(4.6, 4.4))
+    highest = 1.0
+    for name, (xs, ys) in series.items():
+        axes.scatter(xs, ys, s=14, alpha=0.7, label=name)
+        highest = max([highest, *xs, *ys])
+    axes.plot([0, highest], [0, highest], linewidth=0.7, color="grey")
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.legend(fontsize=8)
+    _save(pyplot, figure, path)
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'rerail[distill]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(pyplot: Any, figure: Any, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _zip(values: Sequence[float], bars: Sequence[Bar]) -> list[tuple[float, Bar]]:
+    return list(zip(values, bars, strict=True))

@@ -1,0 +1,221 @@
+"""What one seed of the study measures, part by part; every part goes on where it was."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..guard.detector import Detector
+from ..guard.detector_keywords import KeywordDetector
+from .attack_suite import SUITES, SuiteResult, measure_suites
+from .csr import CsrConfig, CsrTrace, exact_labels, measure_csr
+from .evaluation_subject import Subject, Written
+from .exact_detector import ExactDetector
+from .generation import Sampling
+from .intervention_curve import Intervened, measure_interventions
+from .judges import ExactJudge
+from .prompts import PromptRecord, sandbox_prompts
+from .results_log import ResultsLog
+from .sandbox.kinds import Kind, Label, Split
+from .study_training import ArmsConfig, measure_arms
+
+DETECTORS = ("keywords", "student", "self", "exact")
+"""Weak to strong; the exact one stands where the paper has GPT-4o."""
+
+Told = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyConfig:
+    """Sizes; the defaults take a seed within 45 minutes on two cores."""
+
+    num_seeds: int = 1
+    """Seeds 0, 1, ..."""
+
+    num_traces: int = 120
+    """Harmful prompts for the share of safe traces that hold a trigger."""
+
+    num_csr: int = 30
+    """Traces whose turning point is measured (the paper: 30)."""
+
+    num_continuations: int = 16
+    """A position (the paper: 32)."""
+
+    csr_stride: int = 10
+    """Tokens between two positions."""
+
+    num_intervened: int = 60
+    """Prompts intervened in, for each detector."""
+
+    cap: int = 5
+    """Interventions at most."""
+
+    num_suite: int = 50
+    """Harmful prompts of each suite and attack, and as many harmless twins."""
+
+    arms: ArmsConfig = field(default_factory=ArmsConfig)
+    """The training ablation."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    """Of every part."""
+
+    def __post_init__(self) -> None:
+        if self.num_seeds < 1:
+            raise ValueError(f"the number of seeds is {self.num_seeds}: give at least 1")
+
+    @classmethod
+    def quick(cls, num_seeds: int = 1) -> "StudyConfig":
+        """A small size, for a look and for tests."""
+        return cls(
+            num_seeds=num_seeds,
+            num_traces=24,
+            num_csr=8,
+            num_continuations=8,
+            csr_stride=12,
+            num_intervened=10,
+            num_suite=6,
+            arms=ArmsConfig(
+                num_harmful=16,
+                num_measured=8,
+                arms=("intervened", "whole", "sft", "no_stage_2"),
+                max_steps=6,
+            ),
+        )
+
+    @property
+    def num_parts(self) -> int:
+        """Parts of all seeds."""
+        return self.num_seeds * (4 + len(DETECTORS))
+
+
+@dataclass(slots=True)
+class Findings:
+    """Observations of all seeds together."""
+
+    traces: list[dict[str, Any]] = field(default_factory=list)
+    csr: list[CsrTrace] = field(default_factory=list)
+    interventions: dict[str, list[Intervened]] = field(default_factory=dict)
+    suites: list[list[SuiteResult]] = field(default_factory=list)
+    arms: list[dict[str, Any]] = field(default_factory=list)
+
+
+def measure_seed(
+    seed: int, config: StudyConfig, subject: Subject, folder: Path, model: str, told: Told
+) -> Findings:
+    """All parts of one seed."""
+    found = Findings()
+    harmful = sandbox_prompts(Split.TEST, Kind.HARMFUL, num=config.num_traces, seed=seed)
+    found.traces = trigger_traces(subject, harmful, seed, config.sampling, folder)
+    told()
+    csr = CsrConfig(
+        num_continuations=config.num_continuations,
+        stride=config.csr_stride,
+        seed=seed,
+        sampling=config.sampling,
+    )
+    found.csr = measure_csr(
+        subject, harmful[: config.num_csr], ExactJudge(), csr, folder, labels=exact_labels
+    )
+    told()
+    asked = harmful[: config.num_intervened]
+    for name in DETECTORS:
+        found.interventions[name] = measure_interventions(
+            subject,
+            asked,
+            detector_named(name, subject, asked),
+            ExactJudge(),
+            folder,
+            name=name,
+            cap=config.cap,
+            seed=seed,
+            sampling=config.sampling,
+        )
+        told()
+    found.suites = [
+        measure_suites(
+            subject,
+            lambda prompts: detector_named("student", subject, prompts),
+            folder,
+            num=config.num_suite,
+            seed=seed,
+            suites=SUITES,
+            sampling=config.sampling,
+        )
+    ]
+    told()
+    arms = ArmsConfig(
+        model=model,
+        num_harmful=config.arms.num_harmful,
+        num_measured=config.arms.num_measured,
+        arms=config.arms.arms,
+        max_steps=config.arms.max_steps,
+        sampling=config.sampling,
+        seed=seed,
+    )
+    found.arms = measure_arms(arms, folder / "arms")
+    told()
+    return found
+
+
+def trigger_traces(
+    subject: Subject,
+    prompts: Sequence[PromptRecord],
+    seed: int,
+    sampling: Sampling,
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """For each trace whether it is safe, and whether it holds a safety trigger."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = ResultsLog(folder / "traces.jsonl", lambda row: (row["id"],))
+    missing = [each for each in prompts if (each.id,) not in log]
+    if missing:
+        written = [
+            Written.from_trace(each.trace) for each in subject.write(missing, sampling, seed=seed)
+        ]
+        verdicts = ExactJudge().judge(
+            missing, [each.reasoning for each in written], [each.answer for each in written]
+        )
+        log.add(
+            {
+                "id": prompt.id,
+                "reasoning_harmful": verdict.reasoning_harmful,
+                "answer_harmful": verdict.answer_harmful,
+                "trigger": any(
+                    mark is Label.SAFETY for _, mark in exact_labels(prompt, each.reasoning)
+                ),
+                "reasoning": each.reasoning,
+                "answer": each.answer,
+            }
+            for prompt, each, verdict in zip(missing, written, verdicts, strict=True)
+        )
+    return [log.rows[each.id,] for each in prompts]
+
+
+def detector_named(name: str, subject: Subject, prompts: Sequence[PromptRecord]) -> Detector:
+    """A detector of `DETECTORS`."""
+    if name == "exact":
+        return ExactDetector(prompts)
+    if name == "self":
+        return self_detector(subject)
+    if name == "keywords":
+        return KeywordDetector()
+    from ..guard.detector_student import StudentDetector
+
+    return StudentDetector.from_folder()
+
+
+def self_detector(subject: Subject) -> Detector:
+    """The model as its own detector; the sandbox model is asked as it was taught to be."""
+    from .generation_transformers import TransformersGenerator
+    from .self_detector import SelfDetector
+    from .self_questions import FewShotQuestions, SandboxQuestions
+
+    generator = subject.generator
+    if not isinstance(generator, TransformersGenerator):
+        raise ValueError("the model judges itself only where it runs in this process")
+    on_sandbox = "sandbox" in str(getattr(generator.model, "name_or_path", ""))
+    return SelfDetector.from_transformers(
+        generator.model,
+        generator.tokenizer,
+        questions=SandboxQuestions() if on_sandbox else FewShotQuestions(),
+    )

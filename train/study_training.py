@@ -1,0 +1,192 @@
+"""The study's ablation of training: the same rollouts and budget, learned from in several ways.
+
+Arms of issue and paper: preference from the divergence on, on whole responses, likelihood alone,
+GRPO; and two that take one thing away, all but the first tokens, or the harmless pairs of stage 2.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..guard.backend_transformers_identity import model_identity
+from ..guard.backend_transformers_loading import load
+from ..guard.pairs import Pair
+from .cue_finders import ExactFinder
+from .evaluation_measures import Figure, share
+from .evaluation_subject import Subject, Written
+from .generation import Sampling
+from .judges import ExactJudge
+from .pairing import PairingConfig, is_harmless_pair, make_pairs, pairs_of_rollouts
+from .preference import PreferenceResult, train_preference
+from .preference_arms import train_grpo
+from .preference_config import Arm, PreferenceConfig
+from .preference_models import resolved, with_adapter
+from .prompts import sandbox_prompts
+from .results_log import ResultsLog
+from .rollout_config import RolloutConfig
+from .rollout_run import run_rollouts
+from .rollout_store import read_rollouts
+from .rollouts import RolloutTools
+from .round_tools import generator_and_reader
+from .run_folder import check_config
+from .sandbox.kinds import Kind, Split
+from .trigger_sources import PoolSource
+
+BASE = "base"
+FIRST_TOKENS = 16
+MEASURED = (Kind.HARMFUL, Kind.LOOKALIKE, Kind.HARMLESS, Kind.TASK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmsConfig:
+    """Size of the ablation."""
+
+    model: str = "sandbox"
+    num_harmful: int = 160
+    """Harmful prompts rolled out; as many harmless ones for stage 2."""
+
+    num_measured: int = 60
+    """Held-out prompts of each kind that every arm is measured on."""
+
+    arms: tuple[str, ...] = ("intervened", "whole", "sft", "grpo", "first_tokens", "no_stage_2")
+    """Which arms are trained."""
+
+    max_steps: int | None = None
+    """Training stops after so many steps; by default after the epochs."""
+
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One arm's figures on held-out topics."""
+
+    arm: str
+    reasoning_harm: Figure
+    answer_harm: Figure
+    over_refusal: Figure
+    accuracy: Figure
+
+
+def measure_arms(
+    config: ArmsConfig, folder: Path, told: Callable[[str], None] = lambda what: None
+) -> list[dict[str, Any]]:
+    """Rolls out, trains and measures what is missing; one row for each arm and held-out prompt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = ResultsLog(folder / "arms.jsonl", lambda row: (row["arm"], row["id"]))
+    check_config(folder, {"seed": config.seed, "num_measured": config.num_measured,
+                          "num_harmful": config.num_harmful, "model": config.model,
+                          "max_steps": config.max_steps})  # fmt: skip
+    names = (BASE, *config.arms)
+    per_arm = config.num_measured * len(MEASURED)
+    pairs: list[Pair] | None = None
+    for name in names:
+        if sum(arm == name for arm, _ in log.rows) == per_arm:
+            continue
+        told(f"arm {name}")
+        model, tokenizer = load(resolved(config.model))
+        if name != BASE:
+            pairs = pairs if pairs is not None else _pairs(config, folder / "rollouts")
+            trained = _train(name, config, pairs, folder / name)
+            model = with_adapter(model, trained.trained).merge_and_unload()
+        _measure(Subject.from_model(model_identity(model), model, tokenizer), name, config, log)
+    return [row for row in log.rows.values() if row["arm"] in names]
+
+
+def arm_results(rows: Sequence[Mapping[str, Any]]) -> list[ArmResult]:
+    """The figures of every arm; rows of several seeds are pooled."""
+
+    def figure(arm: str, kinds: tuple[Kind, ...], name: str) -> Figure:
+        return share(
+            [(row["id"], row[name]) for row in rows if row["arm"] == arm and row["kind"] in kinds]
+        )
+
+    return [
+        ArmResult(
+            arm,
+            figure(arm, (Kind.HARMFUL,), "reasoning_harmful"),
+            figure(arm, (Kind.HARMFUL,), "answer_harmful"),
+            figure(arm, (Kind.LOOKALIKE,), "refused"),
+            figure(arm, (Kind.TASK,), "correct"),
+        )
+        for arm in dict.fromkeys(row["arm"] for row in rows)
+    ]
+
+
+def _pairs(config: ArmsConfig, folder: Path) -> list[Pair]:
+    """Pairs that the exact finder and judge stand behind, as the paper's came from GPT-4o."""
+    model, tokenizer = load(resolved(config.model))
+    generator, reader = generator_and_reader(model, tokenizer, 64)
+    tools = RolloutTools(generator, reader, ExactFinder(), PoolSource(), ExactJudge())
+    kinds = {
+        Kind.HARMFUL: config.num_harmful,
+        Kind.LOOKALIKE: config.num_harmful // 2,
+        Kind.HARMLESS: config.num_harmful // 4,
+        Kind.TASK: config.num_harmful // 4,
+    }
+    asked = [
+        prompt
+        for kind, num in kinds.items()
+        for prompt in sandbox_prompts(Split.TRAIN, kind, num=num, seed=config.seed + 500)
+    ]
+    identity = model_identity(model)
+    settings = RolloutConfig(seed=config.seed, original_tail=None, settled_steps=None)
+    run_rollouts(folder, asked, tools, settings, model=identity)
+    found = pairs_of_rollouts(read_rollouts(folder), identity)
+    return list(make_pairs(found, PairingConfig(seed=config.seed)).pairs)
+
+
+def _train(name: str, config: ArmsConfig, pairs: Sequence[Pair], folder: Path) -> PreferenceResult:
+    """The arm of this name: same seed, learning rate and number of steps as the first."""
+    settings = PreferenceConfig(
+        model_name_or_path=config.model,
+        seed=config.seed,
+        max_steps=config.max_steps,
+        use_cpu=True,
+    )
+    used = list(pairs)
+    if name == "first_tokens":
+        settings = replace(settings, first_tokens=FIRST_TOKENS)
+    elif name == "no_stage_2":
+        used = [each for each in pairs if not is_harmless_pair(each)]
+        # The same number of steps from fewer pairs.
+        epochs = settings.num_train_epochs * len(pairs) / max(1, len(used))
+        settings = replace(settings, num_train_epochs=epochs)
+    elif name in set(Arm):
+        settings = replace(settings, arm=Arm(name))
+    else:
+        raise ValueError(f"there is no arm {name!r}: use {', '.join(ArmsConfig().arms)}")
+    if settings.arm is Arm.GRPO:
+        return train_grpo(settings, used, folder)
+    return train_preference(settings, used, folder)
+
+
+def _measure(subject: Subject, name: str, config: ArmsConfig, log: ResultsLog) -> None:
+    judge = ExactJudge()
+    for kind in MEASURED:
+        records = sandbox_prompts(Split.TEST, kind, num=config.num_measured, seed=config.seed + 700)
+        missing = [each for each in records if (name, each.id) not in log]
+        if not missing:
+            continue
+        written = [
+            Written.from_trace(each.trace)
+            for each in subject.write(missing, config.sampling, seed=config.seed)
+        ]
+        verdicts = judge.judge(
+            missing, [each.reasoning for each in written], [each.answer for each in written]
+        )
+        log.add(
+            {
+                "arm": name,
+                "id": prompt.id,
+                "kind": kind.value,
+                "reasoning_harmful": verdict.reasoning_harmful,
+                "answer_harmful": verdict.answer_harmful,
+                "refused": verdict.refused,
+                "correct": verdict.correct,
+                "num_tokens": each.num_tokens,
+            }
+            for prompt, verdict, each in zip(missing, verdicts, written, strict=True)
+        )
