@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,9 +72,13 @@ def serving(
     anonymous_trusted: bool = True,
     store: Store | None = None,
     store_options: dict[str, Any] | None = None,
+    run: Callable[[DrainingServer], None] = DrainingServer.run,
     **settings: Any,
 ) -> Iterator[Running]:
-    """Runs a server until the context ends. Anonymous callers are trusted unless told otherwise."""
+    """Runs a server until the context ends. Anonymous callers are trusted unless told otherwise.
+
+    `run` is for engines that belong to another event loop than one of the server's own.
+    """
     found = WordDetector(at_end=[BAD]) if detector == "words" else detector
     assert not isinstance(found, str)
     writer = KeepingWriter(store, **(store_options or {}))
@@ -86,7 +90,7 @@ def serving(
         writer,
     )
     server = DrainingServer(new_app(service), service)
-    thread = threading.Thread(target=server.run, name="server under test")
+    thread = threading.Thread(target=run, args=(server,), name="server under test")
     thread.start()
     running = Running("", service, server, writer, thread)
     try:

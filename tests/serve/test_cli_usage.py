@@ -68,6 +68,8 @@ def test_completion_is_installed(rerail: CommandLine) -> None:
         (["run"], ["the prompt is empty"]),  # an empty pipe
         (["run", "x", "--file", "y"], ["drop one of them"]),
         (["run", "x", "--no-store", "--redact"], ["--no-store"]),
+        (["serve", "--engine", "vllm", "--engine-args", "[1]"], ["--engine-args", "object"]),
+        (["serve", "--engine-args", "{}"], ["--engine-args is for --engine vllm"]),
         (["detect", "--traces", "x.jsonl"], ["--out"]),
         (["detect", "--traces", "x", "--out", "y", "--threshold", "2"], ["threshold is 2"]),
         (["detect", "--traces", "x", "--out", "y", "--streams", "0"], ["--streams is 0"]),
