@@ -13,6 +13,9 @@ class RolloutConfig:
     num_triggers: int = 2
     """Branches a harmful prompt gets, each with another trigger (the paper: 6)."""
 
+    harmless_triggers: int = 1
+    """The same for a harmless prompt, whose own answer is held against the refusals."""
+
     max_interventions: int = 5
     """In one branch: it is intervened in again while a cue still follows. The paper's harmful ratio
     falls up to the fifth (arXiv 2509.24393)."""
@@ -46,7 +49,8 @@ class RolloutConfig:
     """Of sampling and of the choice of triggers."""
 
     def __post_init__(self) -> None:
-        for name in ("num_triggers", "max_interventions", "look_every", "prompts_at_once"):
+        counts = ("num_triggers", "harmless_triggers", "max_interventions")
+        for name in (*counts, "look_every", "prompts_at_once"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
         for name in ("settled_steps", "early_steps"):

@@ -153,10 +153,11 @@ def _planned(runs: Sequence[Run], tools: RolloutTools, config: RolloutConfig) ->
         for run, cue in zip(runs, cues, strict=True)
     ]
     # The first so many begin the branches; each goes on with those that follow its own.
-    drawn = tools.triggers.draw(places, config.num_triggers + config.max_interventions, config.seed)
+    num_first = max(config.num_triggers, config.harmless_triggers)
+    drawn = tools.triggers.draw(places, num_first + config.max_interventions, config.seed)
     branches = []
     for run, cue, triggers in zip(runs, cues, drawn, strict=True):
-        num = 1 if is_harmless(run) else config.num_triggers
+        num = config.harmless_triggers if is_harmless(run) else config.num_triggers
         for number, trigger in enumerate(triggers[:num]):
             others = [each for each in triggers[number + 1 :] if each.id != trigger.id]
             text = trigger.render(run.prompt.record.request, cue.text)

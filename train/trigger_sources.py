@@ -52,3 +52,18 @@ class PoolSource:
     def _draw(self, place: Place, num: int, seed: int) -> list[Trigger]:
         sampler = self.pool.sampler(f"{seed}/{place.prompt.record.id}")
         return [sampler.draw(in_answer=False) for _ in range(num)]
+
+
+class GivenSource:
+    """The same triggers at every place, in the same order: to try them all."""
+
+    def __init__(self, triggers: Sequence[Trigger]) -> None:
+        if not triggers:
+            raise ValueError("there are no triggers to try")
+        self.triggers = tuple(triggers)
+        self.name = f"{len(self.triggers)} given"
+
+    def draw(self, places: Sequence[Place], num: int, seed: int) -> list[list[Trigger]]:
+        """The first `num`, from the beginning again where there are fewer."""
+        whole = [self.triggers[number % len(self.triggers)] for number in range(num)]
+        return [list(whole) for _ in places]
