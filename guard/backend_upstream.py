@@ -55,6 +55,8 @@ class AsyncUpstreamBackend:
         left = body.pop("max_new_tokens") - len(kept)
         if "min_tokens" in body:
             body["min_tokens"] = max(0, body["min_tokens"] - len(kept))
+        if "logprobs" in body:
+            body["logprobs"] = max(1, body["logprobs"])  # some take 0 for none at all
         turn = body.get("seed", 0)
         if "seed" in body:
             body["seed"] = run_seed(turn, len(kept))

@@ -48,6 +48,8 @@ class AsyncChatBackend:
             raise ValueError(f"this upstream cannot resume: {WHY_NO_INTERVENTION}")
         body = {**json.loads(prompt.text), **sampling}
         left = body.pop("max_new_tokens")
+        if "logprobs" in body:
+            body |= {"logprobs": True, "top_logprobs": body["logprobs"]}
         body |= {"model": self._model, "stream": True}
         if self._max_tokens_known or left < UNBOUNDED:
             body["max_tokens"] = left

@@ -132,7 +132,9 @@ class ServerCodec:
 class TextCodec:
     """Text in and out; a token is whatever the upstream sends at a time."""
 
-    fields: Mapping[str, Any] = {}
+    def __init__(self, fields: Mapping[str, Any] | None = None) -> None:
+        """`fields` go along with every request."""
+        self.fields = fields or {}
 
     def context(self, prompt: Prompt, kept: TokenTable) -> str:
         return prompt.text + kept.text

@@ -19,6 +19,7 @@ from .upstream_settings import UpstreamSettings, root_of
 _ABSENT = frozenset({400, 404, 405, 422, 501})
 """Answers of a server that does not offer an endpoint, or not in this form."""
 
+_WITH_TAGS = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
 _PAUSE_S = 1.0
 
 
@@ -55,6 +56,9 @@ class Upstream:
     rendering: Rendering
     counts_tokens: bool
     """Whether `/tokenize` counts the tokens of a text."""
+
+    text_fields: Mapping[str, Any]
+    """What text completions are asked with, so that control tags come as text, too."""
 
 
 def discover(url: str, settings: UpstreamSettings, api_key: str | None = None) -> Upstream:
@@ -98,6 +102,7 @@ class _Probe:
             mode=mode,
             rendering=rendering,
             counts_tokens=counts,
+            text_fields=self._text_fields(model) if mode is UpstreamMode.TEXT else {},
         )
 
     def _model(self) -> tuple[str, int | None]:
@@ -144,6 +149,12 @@ class _Probe:
         if given is not None or self._try("/v1/completions", {**asked, "prompt": "Hi"}) is not None:
             return UpstreamMode.TEXT
         return UpstreamMode.CHAT
+
+    def _text_fields(self, model: str) -> Mapping[str, Any]:
+        """Servers differ in whether they put up with fields that they do not know."""
+        asked = {"model": model, "max_tokens": 1, "temperature": 0, "prompt": "Hi"}
+        taken = self._try("/v1/completions", {**asked, **_WITH_TAGS}) is not None
+        return _WITH_TAGS if taken else {}
 
     def _rendering(self, model: str) -> Rendering:
         messages = [{"role": "user", "content": "Hi"}]

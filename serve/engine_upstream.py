@@ -148,7 +148,7 @@ def _codec(
     client: UpstreamClient, upstream: Upstream, tokenizer: FolderTokenizer | None
 ) -> TokenCodec:
     if upstream.mode is UpstreamMode.TEXT:
-        return TextCodec()
+        return TextCodec(upstream.text_fields)
     if tokenizer is None:
         return ServerCodec(client, upstream.model)
     return VocabularyCodec(Vocabulary(tokenizer.backend_tokenizer, tokenizer.silent_ids))

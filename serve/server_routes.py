@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from itertools import repeat
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from ..guard import Prompt
 from .engine import Engine
+from .logprob_tap import LogprobTap
 from .server_edge import RequestState
 from .server_failures import told
 from .server_generations import Job, hashed_user, respond
@@ -75,7 +77,8 @@ class Routes:
         with ExitStack() as admission:
             guard = self._enter(admission, state, request, request.n)
             prompt = await _rendered(engine, chat)
-            choices = service.generate(guard, [prompt], request)
+            taps = _taps(request, request.n, everywhere=False)
+            choices = service.generate(guard, [prompt], request, taps=taps)
             drafts = [_chat_draft(chat, prompt, index) for index in range(len(choices))]
             job = Job(
                 service=service,
@@ -83,13 +86,14 @@ class Routes:
                 request=request,
                 prompts=[prompt],
                 choices=choices,
-                deltas=[Deltas(new_draft) for new_draft in drafts],
+                deltas=[Deltas(*pair) for pair in zip(drafts, taps or _NONE, strict=False)],
                 answer=ChatAnswer(
                     id=f"chatcmpl-{state.id}",
                     created=int(time.time()),
                     model=request.model,
                     reasoning_name=service.settings.reasoning_field,
                     include_usage=request.include_usage,
+                    num_top_logprobs=request.logprobs,
                 ),
                 admission=admission.pop_all(),
             )
@@ -106,7 +110,8 @@ class Routes:
             num_choices = request.n * len(completion.prompts)
             guard = self._enter(admission, state, request, num_choices)
             prompts = await _completed(engine, completion)
-            choices = service.generate(guard, prompts, request, stop_everywhere=True)
+            taps = _taps(request, num_choices, everywhere=True)
+            choices = service.generate(guard, prompts, request, stop_everywhere=True, taps=taps)
             echoes = [prompt.text for prompt in prompts for _ in range(request.n)]
             job = Job(
                 service=service,
@@ -114,13 +119,17 @@ class Routes:
                 request=request,
                 prompts=prompts,
                 choices=choices,
-                deltas=[Deltas(lambda: PlainDraft(request.stop)) for _ in choices],
+                deltas=[
+                    Deltas(lambda: PlainDraft(request.stop), tap)
+                    for _, tap in zip(choices, taps or _NONE, strict=False)
+                ],
                 answer=CompletionAnswer(
                     id=f"cmpl-{state.id}",
                     created=int(time.time()),
                     model=request.model,
                     echoes=echoes if completion.echo else (),
                     include_usage=request.include_usage,
+                    num_top_logprobs=request.logprobs,
                 ),
                 admission=admission.pop_all(),
             )
@@ -196,6 +205,16 @@ class Routes:
             "owned_by": "rerail",
             "max_model_len": engine.max_model_len,
         }
+
+
+_NONE = repeat(None)
+
+
+def _taps(request: GenerationRequest, num: int, *, everywhere: bool) -> list[LogprobTap]:
+    """One a choice, where log probabilities are wanted."""
+    if request.logprobs is None:
+        return []
+    return [LogprobTap(everywhere=everywhere) for _ in range(num)]
 
 
 def _state(http: Request) -> RequestState:

@@ -23,6 +23,7 @@ from ..guard.judge_service import JudgeService
 from ..guard.loop_async import guarded_async
 from .api_keys import ApiKeys, Caller
 from .engine import Engine
+from .logprob_tap import LogprobTap
 from .rate_limits import RateLimits
 from .server_logs import log_event
 from .server_mailbox import Mailbox
@@ -186,8 +187,10 @@ class Service:
         request: GenerationRequest,
         *,
         stop_everywhere: bool = False,
+        taps: Sequence[LogprobTap] = (),
     ) -> "list[Callable[[], AsyncGenerator[Event]]]":
-        """The choices of a request, `n` for each prompt; each gives its guarded events.
+        """The choices of a request, `n` for each prompt; each gives its guarded events. `taps`,
+        one a choice, take the log probabilities where these are wanted.
 
         Raises `ApiError` for a prompt that leaves no room in the context.
         """
@@ -207,7 +210,11 @@ class Service:
                     seed=request.seed,
                     topic=request.guard.topic if request.guard is not None else None,
                 )
-                choices.append(partial(self._events, backend, guard, own, sampling, index))
+                own_guard, own_backend = guard, backend
+                if taps:
+                    own_guard, own_backend = taps[index].guard(guard), taps[index].backend(backend)
+                events = partial(self._events, own_backend, own_guard, own, sampling, index)
+                choices.append(events)
         return choices
 
     async def _events(

@@ -13,7 +13,7 @@ from ..guard.backend_async import AsyncBackend, AsyncTokenStream
 
 
 class StopCut:
-    """Text up to the first stop string; holds back what may be the beginning of one."""
+    """Text up to the stop string that is complete first; holds back what may begin one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -28,10 +28,10 @@ class StopCut:
         if not self._stops:
             return text
         data = self._held + text
-        ends = [at for stop in self._stops if (at := data.find(stop)) >= 0]
-        if ends:
+        found = [(at + len(stop), at) for stop in self._stops if (at := data.find(stop)) >= 0]
+        if found:
             self.found, self._held = True, ""
-            return data[: min(ends)]
+            return data[: min(found)[1]]
         hold = min(len(data), self._longest - 1)
         while hold and not any(stop.startswith(data[len(data) - hold :]) for stop in self._stops):
             hold -= 1

@@ -47,6 +47,7 @@ _WORDS: Mapping[type, str] = {
     dict: "an object",
 }
 _OPENAI: Mapping[str, Option] = {
+    "logprobs": NumberOption(0, 20, whole=True),
     "presence_penalty": NumberOption(-2.0, 2.0),
     "frequency_penalty": NumberOption(-2.0, 2.0),
     "logit_bias": LogitBiasOption(1 << 24),

@@ -94,6 +94,7 @@ class ServedPrompts:
         self._upstream = upstream
         self._codec = ServerCodec(client, upstream.model)
         self._control = ControlMarkup(reasoning_format)
+        self._leading: str | None = None
 
     async def rendered(
         self,
@@ -149,7 +150,16 @@ class ServedPrompts:
         text = await self._codec.text_of(ids)
         if self._upstream.mode is UpstreamMode.IDS:
             return self._prompt(text, messages, ids=tuple(ids))
-        return self._prompt(text, messages, num_counted=len(ids))
+        if self._leading is None:
+            self._leading = await self._put_before()
+        return self._prompt(text.removeprefix(self._leading), messages, num_counted=len(ids))
+
+    async def _put_before(self) -> str:
+        """What the upstream itself puts before a text, so that it is not there twice."""
+        asked = {"model": self._upstream.model, "prompt": "a"}
+        whole = token_ids(await self._client.post("/tokenize", asked), "tokens")
+        num = len(whole) - len(await self._codec.ids_of("a"))
+        return await self._codec.text_of(whole[:num]) if num > 0 else ""
 
     async def _from_text(self, text: str, messages: tuple[Message, ...]) -> Prompt:
         num = len(await self._tokenized(text)) if self._upstream.counts_tokens else 0

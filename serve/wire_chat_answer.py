@@ -1,14 +1,16 @@
 """`chat.completion` and `chat.completion.chunk`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from ..guard import Trace
+from .logprob_tap import GivenLogprob
 from .wire_answer import finish_word
 from .wire_deltas import Delta, Whole
+from .wire_logprobs import chat_logprobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,8 @@ class ChatAnswer:
     """What the field of the chain of thought is called."""
 
     include_usage: bool = False
+    num_top_logprobs: int | None = None
+    """`None` where no log probabilities are wanted."""
 
     def opening(self, index: int) -> list[dict[str, Any]]:
         return [self._chunk(index, {"role": "assistant", "content": ""}, None)]
@@ -36,7 +40,7 @@ class ChatAnswer:
             record["content"] = delta.content
         if delta.tool_calls:
             record["tool_calls"] = [call.record(streamed=True) for call in delta.tool_calls]
-        return self._chunk(index, record, None)
+        return self._chunk(index, record, None, self._logprobs(delta.logprobs))
 
     def closing(self, index: int, trace: Trace, whole: Whole) -> dict[str, Any]:
         return self._chunk(index, {}, finish_word(trace, has_calls=bool(whole.tool_calls)))
@@ -51,7 +55,7 @@ class ChatAnswer:
                 {
                     "index": index,
                     "message": self._message(whole),
-                    "logprobs": None,
+                    "logprobs": self._logprobs(whole.logprobs),
                     "finish_reason": finish_word(trace, has_calls=bool(whole.tool_calls)),
                 }
                 for index, (trace, whole) in enumerate(choices)
@@ -74,8 +78,19 @@ class ChatAnswer:
             message["tool_calls"] = [call.record(streamed=False) for call in whole.tool_calls]
         return message
 
-    def _chunk(self, index: int, delta: dict[str, Any], finish: str | None) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _logprobs(self, given: Sequence[GivenLogprob]) -> dict[str, Any] | None:
+        return (
+            None if self.num_top_logprobs is None else chat_logprobs(given, self.num_top_logprobs)
+        )
+
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        finish: str | None,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         record = {**self._head("chat.completion.chunk"), "choices": [choice]}
         if self.include_usage:
             record["usage"] = None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from .engine import Engine
 from .wire_errors import ApiError, invalid
 from .wire_fields import CHAT, Fields, check_type
 from .wire_generation import GenerationRequest, read_generation
+from .wire_logprobs import read_chat_logprobs
 
 _ROLES: Mapping[str, Any] = {
     "system": ChatCompletionSystemMessageParam,
@@ -56,7 +57,10 @@ class ChatRequest:
 def read_chat(body: Any, engine: Engine, *, max_choices: int) -> ChatRequest:
     """Raises `ApiError` naming the field that cannot be served."""
     fields = Fields(body, CHAT)
-    generation = read_generation(fields, engine, max_choices=max_choices)
+    generation = replace(
+        read_generation(fields, engine, max_choices=max_choices),
+        logprobs=read_chat_logprobs(fields, engine),
+    )
     messages = _messages(fields)
     tools = _tools(fields)
     options = fields.take("chat_template_kwargs") or {}

@@ -1,7 +1,7 @@
 """`POST /v1/completions`: the body, checked. The prompt is the caller's, control tokens and all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -10,6 +10,7 @@ from .engine import Engine
 from .wire_errors import invalid
 from .wire_fields import COMPLETIONS, Fields, check_type
 from .wire_generation import GenerationRequest, read_generation
+from .wire_logprobs import read_completion_logprobs
 
 # The package's own type is a union of lazily checked lists, of which pydantic takes the first.
 _PROMPTS: TypeAdapter[Any] = TypeAdapter(list[str] | list[int] | list[list[int]])
@@ -29,7 +30,10 @@ class CompletionRequest:
 def read_completion(body: Any, engine: Engine, *, max_choices: int) -> CompletionRequest:
     """Raises `ApiError` naming the field that cannot be served."""
     fields = Fields(body, COMPLETIONS)
-    generation = read_generation(fields, engine, max_choices=max_choices)
+    generation = replace(
+        read_generation(fields, engine, max_choices=max_choices),
+        logprobs=read_completion_logprobs(fields, engine),
+    )
     prompts = _prompts(fields.take_unchecked("prompt"))
     if len(prompts) * generation.n > max_choices:
         raise invalid("prompt", f"prompts times n may be {max_choices} at most")

@@ -5,10 +5,11 @@ left before its verdict (hold is not "step") a delta also says how much a client
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..guard import Channel, Released, Retracted
+from .logprob_tap import GivenLogprob, LogprobTap
 from .stop_strings import StopCut
 from .wire_tool_calls import CallReader, ToolCall
 
@@ -22,9 +23,12 @@ class Delta:
     tool_calls: tuple[ToolCall, ...] = ()
     retract_reasoning: int = 0
     retract_content: int = 0
+    logprobs: tuple[GivenLogprob, ...] = ()
+    retract_logprobs: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.reasoning or self.content or self.tool_calls or self.retracts)
+        added = self.reasoning or self.content or self.tool_calls or self.logprobs
+        return bool(added or self.retracts)
 
     @property
     def retracts(self) -> bool:
@@ -38,11 +42,14 @@ class Whole:
     reasoning: str = ""
     content: str = ""
     tool_calls: list[ToolCall] = field(default_factory=list)
+    logprobs: list[GivenLogprob] = field(default_factory=list)
 
     def add(self, delta: Delta) -> None:
         self.reasoning = _cut(self.reasoning, delta.retract_reasoning) + delta.reasoning
         self.content = _cut(self.content, delta.retract_content) + delta.content
         self.tool_calls.extend(delta.tool_calls)
+        del self.logprobs[len(self.logprobs) - delta.retract_logprobs :]
+        self.logprobs.extend(delta.logprobs)
 
 
 class Draft(Protocol):
@@ -56,8 +63,10 @@ class Draft(Protocol):
 class Deltas:
     """One choice on its way to the client."""
 
-    def __init__(self, new_draft: Callable[[], Draft]) -> None:
+    def __init__(self, new_draft: Callable[[], Draft], tap: LogprobTap | None = None) -> None:
+        """`tap` has the log probabilities, if they are wanted."""
         self._new_draft = new_draft
+        self._tap = tap
         self._draft = new_draft()
         self._released: list[Released] = []
         self._given = Whole()
@@ -67,7 +76,10 @@ class Deltas:
         if isinstance(event, Retracted):
             return self._taken_back(event)
         self._released.append(event)
-        return self._give(self._draft.feed(event.text, event.channel))
+        delta = self._draft.feed(event.text, event.channel)
+        if self._tap is not None:
+            delta = replace(delta, logprobs=self._tap.released(event.end))
+        return self._give(delta)
 
     def flush(self) -> Delta:
         """What was held back; at the end."""
@@ -90,6 +102,10 @@ class Deltas:
         stays = Whole()
         for each in left:
             stays.add(self._draft.feed(each.text, each.channel))
+        num_logprobs = 0
+        if self._tap is not None:
+            self._tap.retracted(event.end)
+            num_logprobs = sum(each.offset >= event.end for each in self._given.logprobs)
         num_reasoning = _num_shared(self._given.reasoning, stays.reasoning)
         num_content = _num_shared(self._given.content, stays.content)
         delta = Delta(
@@ -97,6 +113,7 @@ class Deltas:
             content=stays.content[num_content:],
             retract_reasoning=len(self._given.reasoning) - num_reasoning,
             retract_content=len(self._given.content) - num_content,
+            retract_logprobs=num_logprobs,
         )
         return self._give(delta)
 

@@ -34,10 +34,14 @@ class GenerationRequest:
 
     guard: GuardOptions | None
     user: str | None
+    logprobs: int | None = None
+    """Likeliest tokens to name beside each token's log probability; `None` gives neither."""
 
     def sampling_of(self, choice: int, max_new_tokens: int) -> dict[str, Any]:
         """Of one choice: each draws from a seed of its own, as vLLM's do."""
         own = {"seed": (self.seed + choice) % 2**63, "max_new_tokens": max_new_tokens}
+        if self.logprobs is not None:
+            own["logprobs"] = self.logprobs
         return {**self.sampling, **own}
 
 
@@ -63,6 +67,8 @@ def read_generation(fields: Fields, engine: Engine, *, max_choices: int) -> Gene
     if sampling.get("top_p") == 0:
         raise invalid("top_p", "give a number above 0; temperature 0 takes the likeliest token")
     for name, option in engine.options.items():
+        if name == "logprobs":  # its form differs between the endpoints
+            continue
         value = fields.take_unchecked(name)
         if value is not None:
             try:

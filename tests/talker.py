@@ -9,6 +9,7 @@ from typing import Any
 
 from rerail.guard import FORMATS, Author, FinishReason, Message, Prompt, Token, TokenTable
 from rerail.guard.prompt import message_text
+from rerail.guard.tokens import TokenLogprob
 from rerail.serve.engine import NumberOption
 
 _PIECE = re.compile(r"<[^<>\s]{1,20}>|\s?\w{1,6}|\s|.", re.DOTALL)
@@ -19,6 +20,11 @@ SAFE = " So I will stay safe.</think>\n\nI can help safely."
 
 def tokens_of(text: str) -> list[Token]:
     return [Token(zlib.crc32(piece.encode()), piece) for piece in _PIECE.findall(text)]
+
+
+def likelihood(text: str) -> TokenLogprob:
+    """What the talker says of its tokens: the longer, the less likely."""
+    return TokenLogprob(text, -len(text) / 8, ((text, -len(text) / 8), ("other", -9.5)))
 
 
 class Talker:
@@ -54,6 +60,8 @@ class Speech:
         tokens = tokens_of(text)
         left = max(0, sampling["max_new_tokens"] - len(kept))
         self.finish_reason = FinishReason.LENGTH if len(tokens) > left else FinishReason.STOP
+        if "logprobs" in sampling:
+            tokens = [token._replace(logprob=likelihood(token.text)) for token in tokens]
         self._tokens = tokens[:left]
         self._talker = talker
         self._open = True

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rerail.guard import Channel, Released, Retracted
@@ -84,6 +84,7 @@ def test_harmony_calls() -> None:
     assert (call.name, call.arguments) == ("get_it", '{"a": 1}')
 
 
+@example("\naa", ["a", "\naa"], [1] * 30)  # the one that is complete first, in any pieces
 @given(
     st.text("ab\n ", max_size=30),
     st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=3),
@@ -95,9 +96,9 @@ def test_stop_strings(text: str, stops: list[str], sizes: list[int]) -> None:
         given_out += cut.feed(text[start : start + size])
         start += size
     given_out += cut.flush()
-    ends = [text.find(stop) for stop in stops if stop in text]
-    assert given_out == (text[: min(ends)] if ends else text)
-    assert cut.found is bool(ends)
+    found = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
+    assert given_out == (text[: min(found)[1]] if found else text)
+    assert cut.found is bool(found)
 
 
 @given(
