@@ -1,4 +1,4 @@
-"""Plots as PNG files; needs matplotlib, from the extra `distill`."""
+"""Plots as PNG files; needs matplotlib, from the extra `eval`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +81,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'rerail[distill]'") from error
+        raise ImportError("plots need matplotlib: pip install 'rerail[eval]'") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
