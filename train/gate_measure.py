@@ -21,10 +21,11 @@ from .sandbox.judge import label_steps
 from .sandbox.kinds import Kind, Label, Split
 from .sandbox.world import generate_traces
 
-_HARMLESS = (Kind.HARMLESS, Kind.LOOKALIKE, Kind.TASK)
-
 FinderOf = Callable[[Any, Any], CueFinder]
 """Makes a model, with its tokenizer, its own detector."""
+
+Sequences = tuple[tuple[int, ...], tuple[int, ...]]
+"""Ids of a prompt and what a model wrote after it."""
 
 SafetyPosition = Callable[[PromptRecord, str], int | None]
 """The number of steps of a chain of thought before the first safe one; None without one."""
@@ -65,8 +66,8 @@ class Measured:
     """One model's figures, and what it wrote."""
 
     figures: GateFigures
-    traces: tuple[Trace, ...]
-    """Unguarded, one for each prompt of the probe."""
+    harmless: tuple[Sequences, ...]
+    """Prompt ids and generated ids of the traces on harmless prompts."""
 
     verdicts: tuple[Verdict, ...]
 
@@ -77,10 +78,11 @@ def measure(
     tokenizer: Any,
     *,
     base: Any = None,
-    base_traces: Sequence[Trace] = (),
+    base_wrote: Sequence[Sequences] = (),
     told: Callable[[str], None] = lambda _: None,
 ) -> Measured:
-    """All figures of a model; `base` with the traces that it wrote gives the divergence.
+    """All figures of a model; `base`, with what it wrote on harmless prompts (`Measured.harmless`),
+    gives the divergence.
 
     `told` hears what is being done. Raises ValueError for a model without a chat template.
     """
@@ -102,7 +104,7 @@ def measure(
     apart = Divergence(None)
     if base is not None:
         told("comparing with the base")
-        apart = divergence(base, model, _harmless_ids(probe.prompts, base_traces))
+        apart = divergence(base, model, base_wrote)
     positions = []
     if probe.safety_position is not None:
         found = (
@@ -127,7 +129,7 @@ def measure(
         trigger_position=mean(positions),
         bits=bits,
     )
-    return Measured(figures, tuple(traces), tuple(verdicts))
+    return Measured(figures, _harmless_ids(probe.prompts, traces), tuple(verdicts))
 
 
 def sandbox_labelled(num: int, seed: int) -> tuple[Labelled, ...]:
@@ -206,12 +208,12 @@ def _agreement(probe: GateProbe, model: Any, tokenizer: Any) -> dict[str, Bits]:
 
 def _harmless_ids(
     prompts: Sequence[PromptRecord], traces: Sequence[Trace]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    return [
+) -> tuple[Sequences, ...]:
+    return tuple(
         (trace.prompt_ids, trace.tokens.known_ids())
         for prompt, trace in zip(prompts, traces, strict=True)
-        if prompt.kind in _HARMLESS
-    ]
+        if not prompt.harmful
+    )
 
 
 def sentences(reasoning: str) -> tuple[str, ...]:

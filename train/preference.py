@@ -72,7 +72,7 @@ def train_preference(
         return _result(folder, done)
     if config.arm is Arm.GRPO:
         raise ValueError("the arm grpo writes its own traces: call preference_grpo.train_grpo")
-    with _quiet():
+    with quiet():
         return _train(config, list(pairs), folder, progress)
 
 
@@ -123,6 +123,19 @@ def _train(
             shutil.rmtree(checkpoint, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return result
+
+
+def in_percent(advance: Callable[[], None]) -> Progress:
+    """Moves a bar of 100 as training comes along."""
+    shown = 0
+
+    def step(done: int, total: int) -> None:
+        nonlocal shown
+        while shown < 100 * done // max(1, total):
+            advance()
+            shown += 1
+
+    return step
 
 
 def layout_of(config: PreferenceConfig, model: Any) -> Layout:
@@ -274,7 +287,7 @@ def _result(folder: Path, record: dict[str, Any]) -> PreferenceResult:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Libraries' notes stay off the screen while this lasts; errors come through."""
     import datasets
     from transformers.utils import logging as noise

@@ -151,7 +151,7 @@ def test_a_model_is_measured_on_every_kind_of_prompt() -> None:
     first = measure(probe, model, tokenizer)
     with torch.no_grad():
         moved.model.norm.weight.mul_(1.1)
-    second = measure(probe, moved, tokenizer, base=model, base_traces=first.traces).figures
+    second = measure(probe, moved, tokenizer, base=model, base_wrote=first.harmless).figures
     assert (second.reasoning_harm, second.answer_harm, second.utility) == (1.0, None, 1.0)
     assert second.over_refusal == 0.5 and second.kl is not None and second.kl > 0
     assert second.student is not None and second.self_detector is None
