@@ -64,9 +64,10 @@ def rollouts(
         raise UsageError("--compare rolls out both ways: leave --paper out")
     judging.check(asked)
     prompts = asked.load(run.seed)
-    ways = {out: _as_paper(run) if paper else run}
+    whole = replace(run, num_triggers=6).whole()
+    ways = {out: whole if paper else run}
     if compare:
-        ways = {out / "thrifty": run, out / "paper": _as_paper(run)}
+        ways = {out / "thrifty": run, out / "paper": whole}
     opened = open_engine(engine, model, upstream, batch_size)
     costs: list[float | None] = []
     with rollout_tools(opened, asked, judging, chosen) as tools:
@@ -137,10 +138,6 @@ def triggers(
     grown.write(out / "triggers.jsonl")
     tried = len(grown.kept) + len(grown.dropped)
     say(f"{len(grown.kept)} of {counted(tried, 'candidate')} kept: {out / 'triggers.jsonl'}")
-
-
-def _as_paper(run: RolloutConfig) -> RolloutConfig:
-    return replace(run, num_triggers=6, original_tail=None, settled_steps=None)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -76,8 +76,8 @@ class JudgingChoice:
     judge_url: str | None = None
     """An OpenAI-compatible server that has it."""
 
-    judge_api_key: str | None = None
-    """For that server."""
+    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
+    """For that server; rather give it in the environment."""
 
     def check(self, asked: PromptChoice) -> None:
         """Raises `UsageError` for what is of no use with these prompts."""

@@ -1,6 +1,6 @@
 """How rollouts are made; the defaults are the economical way, `paper()` the source's."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from .generation import Sampling
@@ -25,7 +25,8 @@ class RolloutConfig:
 
     settled_steps: int | None = 4
     """A branch is stopped after so many steps without a cue since its last trigger, or with the
-    first step of its answer; None: it goes to its end."""
+    first step of its answer, and at once at a cue; None: it goes to its end, and is looked at
+    then."""
 
     look_every: int = 24
     """Tokens between two looks of the detector at what is being generated."""
@@ -71,12 +72,11 @@ class RolloutConfig:
     @classmethod
     def paper(cls, **settings: Any) -> Self:
         """The source's procedure: six triggers a prompt, every generation to its end."""
-        whole: dict[str, Any] = {
-            "num_triggers": 6,
-            "original_tail": None,
-            "settled_steps": None,
-        }
-        return cls(**(whole | settings))
+        return cls(**{"num_triggers": 6, **settings}).whole()
+
+    def whole(self) -> Self:
+        """The same with every generation to its end, and looked at only then."""
+        return replace(self, original_tail=None, settled_steps=None)
 
     def to_row(self) -> dict[str, Any]:
         """For the run folder; what changes no record is left out."""

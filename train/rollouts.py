@@ -178,10 +178,11 @@ def _regenerate(branches: Sequence[_Branch], tools: RolloutTools, config: Rollou
         for harmless in (False, True):
             group = [each for each in alive if is_harmless(each.run) is harmless]
             runs = [each.run for each in group]
-            settled = None if harmless else config.settled_steps
-            watch = SettledWatch(runs, tools.finder, settled, config.look_every)
+            watch = None
+            if not harmless and config.settled_steps is not None:
+                watch = SettledWatch(runs, tools.finder, config.settled_steps, config.look_every)
             jobs = [_job(each, config) for each in group]
-            made = _generate(jobs, runs, tools, config, None if harmless else watch)
+            made = _generate(jobs, runs, tools, config, watch)
             if not harmless:
                 look(runs, tools.finder)
             for branch, completion in zip(group, made, strict=True):
