@@ -46,8 +46,15 @@ def run_study(
         measure_seed(seed, config, subject, folder / f"seed-{seed}", model, told)
         for seed in range(config.num_seeds)
     ]
+    return write_study(config, found, folder, subject.name)
+
+
+def write_study(
+    config: StudyConfig, found: Sequence[Findings], folder: Path, model: str
+) -> dict[str, Any]:
+    """STUDY.md, study.json and figures from the findings of each seed; gives the record."""
     pooled = _pooled(found)
-    record = study_record(config, pooled) | {"model": subject.name}
+    record = study_record(config, pooled) | {"model": model}
     write_record(folder / "study.json", record)
     _draw(config, pooled, folder)
     (folder / "STUDY.md").write_text(_markdown(config, pooled, record), encoding="utf-8")
