@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from transformers import AutoTokenizer
 from transformers.utils.hub import cached_file
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -31,7 +32,11 @@ def start_engine(name_or_path: str | Path, **engine_args: Any) -> AsyncLLM:
         arguments = AsyncEngineArgs(model=located(name_or_path), **options)
     except TypeError as error:
         raise ValueError(f"{error}: give arguments of vLLM's AsyncEngineArgs") from error
-    return AsyncLLM.from_engine_args(arguments)
+    try:
+        return AsyncLLM.from_engine_args(arguments)
+    except ValidationError as error:  # of many lines
+        reason = error.errors()[0]["msg"].split("\n", 1)[0]
+        raise ValueError(f"vLLM does not run {name_or_path} like this: {reason}") from error
 
 
 def engine_tokenizer(engine: AsyncLLM) -> Any:

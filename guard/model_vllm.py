@@ -230,10 +230,13 @@ class GuardedVllm:
             return result
 
         tasks: list[asyncio.Task[ChatResult]] = []
-        async with asyncio.TaskGroup() as group:
-            for prompt, sampling in jobs:
-                await room.acquire()
-                tasks.append(group.create_task(one(prompt, sampling)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for prompt, sampling in jobs:
+                    await room.acquire()
+                    tasks.append(group.create_task(one(prompt, sampling)))
+        except ExceptionGroup as several:  # the first one says it; the others were cut off
+            raise several.exceptions[0] from None
         return [task.result() for task in tasks]
 
     def _sync_events(

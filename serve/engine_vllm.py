@@ -13,6 +13,7 @@ from ..guard.backend_vllm import VllmBackend
 from ..guard.backend_vllm_loading import engine_identity, engine_tokenizer, start_engine
 from ..guard.backend_vllm_running import RunningVllm
 from ..guard.model_vllm import GuardedVllm
+from .cli_errors import CommandFailed
 from .engine import Option
 from .options import ModelChoice
 from .prompt_renderer import PromptRenderer
@@ -70,12 +71,12 @@ class VllmEngine:
 def new_vllm_engine(choice: "EngineChoice") -> VllmEngine:
     """Starts the engine that the command line asks for; takes half a minute and more.
 
-    Raises `ValueError`, `OSError` or `RuntimeError` with a sentence.
+    Raises `ValueError`, `OSError` or `CommandFailed` with a sentence.
     """
     arguments = engine_args(choice.model)
     if choice.max_model_len is not None:
         arguments["max_model_len"] = choice.max_model_len
-    engine = start_engine(**arguments | choice.engine_args)
+    engine = _started(arguments | choice.engine_args)
     return VllmEngine(engine, model_names=choice.names, reasoning_format=choice.reasoning_format)
 
 
@@ -92,9 +93,17 @@ def vllm_events(
     Raises as `new_vllm_engine`.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the answer is all that is to be seen
-    engine = start_engine(**engine_args(choice))
+    engine = _started(engine_args(choice))
     with GuardedVllm(RunningVllm(engine, name=choice.model), guard=guard) as model:
         yield from model.stream(messages, seed=seed, **sampling)
+
+
+def _started(arguments: Mapping[str, Any]) -> Any:
+    try:
+        return start_engine(**arguments)
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise CommandFailed(f"vLLM does not start: {reason}") from error
 
 
 def engine_args(choice: ModelChoice) -> dict[str, Any]:
