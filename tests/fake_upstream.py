@@ -3,6 +3,8 @@ only, and misbehaves where it is told to. It listens on a loopback port, in a th
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -205,3 +207,26 @@ async def _until_cancelled(running: asyncio.Task[None]) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+@contextmanager
+def upstream_process(**options: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The same as a process of its own, which can be killed, and its address."""
+    command = [sys.executable, __file__, json.dumps(options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    with fake_upstream(**json.loads(sys.argv[1])) as upstream:
+        sys.stdout.write(f"{upstream.url}\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

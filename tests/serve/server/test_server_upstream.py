@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 from command_line import CommandLine, refused
-from fake_upstream import FakeUpstream, fake_upstream
+from fake_upstream import FakeUpstream, fake_upstream, upstream_process
 from server_process import running_command
 from serving import BAD, Running, serving
 
@@ -125,6 +125,28 @@ def test_an_upstream_that_dies_is_noticed() -> None:
         assert (dead.status_code, dead.json()["error"]["code"]) == (502, "upstream_unreachable")
     finally:
         running.__exit__(None, None, None)
+
+
+def test_an_upstream_killed_in_the_middle() -> None:
+    """A process, and the signal that nobody can handle."""
+    with upstream_process(delay_s=0.02) as (process, url):
+        engine = new_upstream_engine(url, UpstreamSettings())
+        with serving(engine) as running:
+            text = "say " + "On and on it goes. " * 100
+            body = {"model": "up", "messages": [{"role": "user", "content": text}], "stream": True}
+            address = f"{running.url}/v1/chat/completions"
+            with httpx.stream("POST", address, json=body, timeout=60) as response:
+                lines = [""]
+                for line in response.iter_lines():
+                    lines += [line] if line else []
+                    if "On and on" in line and process.poll() is None:
+                        process.kill()
+                        process.wait()
+            last = json.loads(lines[-1].removeprefix("data: "))
+            assert last["error"]["code"] == "upstream_cut_off"
+            assert post(running).json()["error"]["code"] == "upstream_unreachable"
+            assert [trace.finish_reason for trace in running.traces] == [FinishReason.ERROR]
+            assert running.service.limits.num_running == 0
 
 
 def test_a_client_that_goes_ends_the_generation_at_the_upstream() -> None:

@@ -60,7 +60,8 @@ def running(request: pytest.FixtureRequest, vllm_server: VllmServer) -> Iterator
 def ask(running: Running, text: str = QUESTION, **options: Any) -> Any:
     with openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:
         messages: Any = [{"role": "user", "content": text}]
-        return client.chat.completions.create(model=MODEL, messages=messages, **options)
+        answer = client.chat.completions.create(model=MODEL, messages=messages, **options)
+        return list(answer) if options.get("stream") else answer
 
 
 def cold(server: VllmServer, prompt: Any, num: int, **sampling: Any) -> dict[str, Any]:
