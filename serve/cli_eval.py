@@ -34,8 +34,8 @@ class JudgeOptions:
     judge_url: str | None = None
     """An OpenAI-compatible server that has the judge model."""
 
-    judge_api_key: str | None = None
-    """For that server."""
+    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
+    """For that server; rather give it in the environment."""
 
 
 def evaluate(

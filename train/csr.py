@@ -115,7 +115,7 @@ def measure_csr(
     """Measures what is missing in the folder's `csr.jsonl`, and gives all traces."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = asdict(config) | {"model": subject.name, "judge": judge.name, "n": len(prompts)}
-    check_config(folder, settings, name="csr.json")
+    check_config(folder, settings, name="csr-config.json")
     log = ResultsLog(folder / "csr.jsonl", lambda row: (row["id"],))
     missing = [each for each in prompts if (each.id,) not in log]
     step(len(prompts) - len(missing))

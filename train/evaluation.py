@@ -188,7 +188,9 @@ def _outcomes(
 
 
 def _record(config: EvaluationConfig, parts: Parts) -> dict[str, Any]:
-    return asdict(config) | {
+    record = asdict(config)
+    del record["guard"]["seed"]  # the run's own seed
+    return record | {
         "suites": {suite.name: len(suite.prompts) for suite in parts.suites},
         "judge_names": [judge.name for judge in parts.judges],
     }
