@@ -7,6 +7,7 @@ is settled safe (the paper's turning point: continuations from there hardly ever
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..guard.channels import Channel
 from ..guard.steps import Step
 from .completion_reader import AskedPrompt, Reading
 from .cue_finders import Case, CueFinder, Finding
@@ -76,7 +77,7 @@ def look(runs: Sequence[Run], finder: CueFinder) -> None:
 
 
 class CueWatch:
-    """Ends originals `tail` tokens past their cue."""
+    """Ends originals `tail` tokens past their cue, or where they go over to the answer without."""
 
     def __init__(self, runs: Sequence[Run], finder: CueFinder, tail: int, every: int) -> None:
         self.every = every
@@ -91,7 +92,7 @@ class CueWatch:
 
     def _seen_enough(self, run: Run) -> bool:
         if run.cue is None:
-            return False
+            return _thought_through(run)
         return len(run.reading) - run.reading.tokens_through(run.cue) >= self._tail
 
 
@@ -115,6 +116,13 @@ class SettledWatch:
             if self._runs[number].cue is not None
             or is_settled(self._runs[number], self._settled_steps)
         ]
+
+
+def _thought_through(run: Run) -> bool:
+    """Whether there was a chain of thought, and it has ended without a cue."""
+    steps = run.reading.judged_steps
+    thought = bool(steps) and steps[-1].channel is Channel.REASONING
+    return thought and run.reading.reasoning_ended and run.passed == len(steps)
 
 
 def is_settled(run: Run, settled_steps: int | None) -> bool:

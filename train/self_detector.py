@@ -211,11 +211,11 @@ class SelfDetector:
         return yes - no, no - yes
 
     def _first_ids(self, word: str) -> frozenset[int]:
-        """Of the whole word where it is one token, else of its beginning."""
+        """Of the word in all spellings: a small vocabulary may write one of them as a token and
+        another in pieces, and the model says the one it was taught."""
         forms = (word, word.capitalize(), f" {word}", f" {word.capitalize()}")
-        encoded = [self._reader.encode(form) for form in forms]
-        whole = [ids for ids in encoded if len(ids) == 1]
-        return frozenset(ids[0] for ids in whole or encoded)
+        first = [self._reader.encode(form)[0] for form in forms]
+        return frozenset(each for each in first if self._reader.tokenizer.decode([each]).strip())
 
     # -- the distiller: a teacher -------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from ..guard.triggers import Trigger, TriggerKind
 from .completion_reader import AskedPrompt, Reading
 from .generation import Ended, Job
 from .rollout_config import RolloutConfig
-from .rollout_records import RolloutRecord
+from .rollout_records import Outcome, RolloutRecord
 from .rollout_watch import Run, SettledWatch, look
 from .rollouts import RolloutTools
 from .trigger_writing import written_trigger
@@ -76,7 +76,7 @@ def turning_points(
     mining = mining or MiningConfig()
     searches = []
     for record in records:
-        if record.harmless or record.cue is not None or record.original_ended is not Ended.STOP:
+        if record.outcome is not Outcome.NO_CUE or record.original_ended is Ended.LENGTH:
             continue
         prompt = tools.reader.ask(record.prompt)
         reading = tools.reader.read(prompt, record.original_ids)

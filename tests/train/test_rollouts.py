@@ -13,6 +13,7 @@ import torch
 from sandbox_tools import sandbox_tools
 
 from rerail.train.cue_finders import Case, ExactFinder, Finding
+from rerail.train.generation import Ended
 from rerail.train.judges import Verdict
 from rerail.train.prompts import PromptRecord, sandbox_prompts
 from rerail.train.rollout_config import RolloutConfig
@@ -101,6 +102,14 @@ def test_economy_ends_originals_past_the_cue_and_branches_once_settled(
     for short, whole in zip(thrifty, paper, strict=True):
         assert whole.original_ids[: len(short.original_ids)] == short.original_ids
         assert short.cue == whole.cue
+
+
+def test_an_original_without_a_cue_ends_with_its_reasoning() -> None:
+    tools = replace(sandbox_tools(), finder=Says(Finding(None)), judge=None)
+    for record in roll_out(PROMPTS[:3], tools, RolloutConfig(look_every=4)):
+        assert record.outcome is Outcome.NO_CUE and record.original_ended is Ended.WATCH
+        answer = record.original_text.partition("</think>")[2]
+        assert len(tools.reader.encode(answer)) < 8
 
 
 def test_a_branch_is_intervened_in_until_the_cap() -> None:

@@ -163,6 +163,19 @@ def test_likelihoods_are_those_of_each_row_alone() -> None:
             assert second == pytest.approx(float(alone[7]), rel=1e-3, abs=1e-6)
 
 
+def test_the_sandbox_model_answers_yes_or_no_in_the_tokens_that_are_read() -> None:
+    """Would catch reading " yes" where the vocabulary spells "yes" in pieces: no answer at all."""
+    generator = sandbox_tools().generator
+    assert isinstance(generator, TransformersGenerator)
+    detector = SelfDetector.from_transformers(
+        generator.model, generator.tokenizer, questions=SandboxQuestions()
+    )
+    cases, _ = sandbox_cases(6)
+    rows = detector.probabilities(cases)
+    assert [len(row) for row in rows] == [len(case.steps) for case in cases]
+    assert all(0.0 <= each <= 1.0 for row in rows for each in row)
+
+
 def test_it_is_a_teacher() -> None:
     trace = LabelledTrace("t", "a request", True, "test", "", STEPS, None)
     assert _likely(0.1, 0.8, 0.1).label(trace) == (Label.NEUTRAL, Label.CUE)

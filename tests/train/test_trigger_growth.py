@@ -13,7 +13,7 @@ from rerail.train.cue_finders import Case, Finding
 from rerail.train.generation import Completion, Ended, Job, Sampling, Watch
 from rerail.train.prompts import PromptRecord, sandbox_prompts
 from rerail.train.rollout_config import RolloutConfig
-from rerail.train.rollout_records import RolloutRecord
+from rerail.train.rollout_records import Outcome, RolloutRecord
 from rerail.train.rollouts import RolloutTools
 from rerail.train.sandbox.kinds import Kind
 from rerail.train.trigger_growth import (
@@ -174,13 +174,22 @@ def test_the_turning_step_is_found_by_halving() -> None:
     prompt = reader.ask(_prompts()[0])
     ids = reader.encode(written)
     record = RolloutRecord(
-        prompt.record, prompt.text, prompt.ids, 0, ids, written, Ended.STOP, "", None, None
+        prompt.record,
+        prompt.text,
+        prompt.ids,
+        0,
+        ids,
+        written,
+        Ended.STOP,
+        "",
+        None,
+        Outcome.NO_CUE,
     )
     tools = _tools()
     points = turning_points([record], tools, CONFIG, MiningConfig(num_continuations=2))
     assert points == [TurningPoint("harmful-0", "This would hurt him.", 0.0, 1.0)]
-    harmless = replace(record, prompt=_prompts()[-1])
-    assert turning_points([harmless], tools, CONFIG) == []
+    cut = replace(record, outcome=None)
+    assert turning_points([cut], tools, CONFIG) == []
 
 
 def test_mined_steps_that_speak_of_their_own_request_are_left_out() -> None:
