@@ -238,7 +238,7 @@ def interventions(
             found[Path(name).name] = measure_interventions(
                 subject,
                 asked,
-                _detector(name, subject, asked),
+                _detector(name, subject, asked, taught=judge.name == "exact"),
                 judge,
                 out,
                 name=Path(name).name,
@@ -396,7 +396,8 @@ def _subjects(choice: ModelChoice, adapter: Path | None) -> Callable[[bool], Any
     return load
 
 
-def _detector(name: str, subject: Any, prompts: Any) -> Any:
+def _detector(name: str, subject: Any, prompts: Any, *, taught: bool) -> Any:
+    """By name; `taught`: the model knows the sandbox's questions about itself."""
     if name == "exact":
         from ..train.exact_detector import ExactDetector
 
@@ -404,7 +405,7 @@ def _detector(name: str, subject: Any, prompts: Any) -> Any:
     if name == "self":
         from ..train.study_parts import self_detector
 
-        return self_detector(subject)
+        return self_detector(subject, taught=taught)
     from .detectors import load_detector
 
     with options_checked():

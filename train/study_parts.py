@@ -204,8 +204,9 @@ def detector_named(name: str, subject: Subject, prompts: Sequence[PromptRecord])
     return StudentDetector.from_folder()
 
 
-def self_detector(subject: Subject) -> Detector:
-    """The model as its own detector; the sandbox model is asked as it was taught to be."""
+def self_detector(subject: Subject, *, taught: bool = True) -> Detector:
+    """The model as its own detector. Sandbox models are `taught` to be asked in a way of their own;
+    others get examples."""
     from .generation_transformers import TransformersGenerator
     from .self_detector import SelfDetector
     from .self_questions import FewShotQuestions, SandboxQuestions
@@ -213,9 +214,8 @@ def self_detector(subject: Subject) -> Detector:
     generator = subject.generator
     if not isinstance(generator, TransformersGenerator):
         raise ValueError("the model judges itself only where it runs in this process")
-    on_sandbox = "sandbox" in str(getattr(generator.model, "name_or_path", ""))
     return SelfDetector.from_transformers(
         generator.model,
         generator.tokenizer,
-        questions=SandboxQuestions() if on_sandbox else FewShotQuestions(),
+        questions=SandboxQuestions() if taught else FewShotQuestions(),
     )
