@@ -31,6 +31,9 @@ class ScoredTrace:
     cues: npt.NDArray[np.float32] | None
     """1 for a cue, 0 for none, NaN where nobody has said; `None` if no step is labelled."""
 
+    answer: npt.NDArray[np.float32] | None = None
+    """The same as `steps` for the first steps of the answer."""
+
 
 class _Recursion(nn.Module):
     """The unconstrained parameters, and the recursion over steps."""

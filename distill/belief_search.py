@@ -38,7 +38,8 @@ not carry over to other models. Biases stay small, so that the product stays a p
 
 @dataclass(frozen=True, slots=True)
 class AlarmShares:
-    """Shares of traces that may be interrupted, by kind."""
+    """Shares of traces that may be interrupted, by kind; each source apart is a kind of its own,
+    with the share of ordinary harmless ones."""
 
     harmless: float
     touchy: float
@@ -48,7 +49,9 @@ class AlarmShares:
 class Bench:
     """The held-out traces as arrays, ready to be scored with any weights."""
 
-    def __init__(self, traces: Sequence[ScoredTrace], touchy: Sequence[str]) -> None:
+    def __init__(
+        self, traces: Sequence[ScoredTrace], touchy: Sequence[str], apart: Sequence[str] = ()
+    ) -> None:
         longest = max(len(trace.steps) for trace in traces)
         self.reading = np.array([trace.reading for trace in traces])
         self.steps = np.zeros((len(traces), longest, 3))
@@ -65,10 +68,12 @@ class Bench:
                 if trace.cues.any():
                     self.first[row] = int(np.argmax(trace.cues))
             if not trace.harmful:
-                kinds.append("touchy" if trace.source in touchy else "harmless")
+                kind = "touchy" if trace.source in touchy else "harmless"
+                kinds.append(trace.source if trace.source in apart else kind)
             else:
                 kinds.append("safe" if trace.cues is None else "labelled")
         self.kinds = np.array(kinds)
+        self.apart = apart
         self.sources = np.array([trace.source for trace in traces])
 
     def probabilities(self, w: BeliefWeights) -> Array:
@@ -94,14 +99,19 @@ class Bench:
         """The lowest threshold that keeps the shares, smoothed between neighbouring traces."""
         highest = found.max(axis=1)
         limits = [0.02]
-        for kind in ("harmless", "touchy", "safe"):
+        wanted = {kind: getattr(shares, kind) for kind in ("harmless", "touchy", "safe")}
+        for kind, share in (wanted | dict.fromkeys(self.apart, shares.harmless)).items():
             of_kind = highest[self.kinds == kind]
             if len(of_kind):
-                limits.append(float(np.quantile(of_kind, 1.0 - getattr(shares, kind))))
+                limits.append(float(np.quantile(of_kind, 1.0 - share)))
         return max(limits) + 1e-6
 
     def value(self, w: BeliefWeights, shares: AlarmShares) -> float:
-        """What is made large: caught in time, within one step, AUROC; sources weigh alike."""
+        """What is made large: caught in time, within one step, AUROC; sources weigh alike.
+
+        Of a source apart only what is caught at or before the first cue counts: a live guard takes
+        out the step that it acts on, and a cue before that stays.
+        """
         found = self.probabilities(w)
         limit = self.threshold(found, shares)
         fired = found >= limit
@@ -110,7 +120,7 @@ class Bench:
         parts: list[float] = []
         for source in np.unique(self.sources[self.first >= 0]):
             rows = (self.sources == source) & (self.first >= 0)
-            in_time = float((distance[rows] <= 1).mean())
+            in_time = float((distance[rows] <= (0 if source in self.apart else 1)).mean())
             within = float((np.abs(distance[rows]) <= 1).mean())
             parts.append(in_time + 0.4 * within)
         known = ~np.isnan(self.cues)
@@ -124,11 +134,12 @@ def tune_belief(
     shares: AlarmShares,
     *,
     touchy: Sequence[str] = (),
+    apart: Sequence[str] = (),
     num_tries: int = 1500,
     seed: int = 0,
 ) -> BeliefWeights:
     """The weights after a seeded random search from `weights`; steps shrink as it goes on."""
-    bench = Bench(traces, touchy)
+    bench = Bench(traces, touchy, apart)
     if not (bench.first >= 0).any():
         return weights
     rng = random.Random(seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..guard.student_folder import StudentSettings
 from .adversarial import AttackReport
+from .channel_thresholds import ChannelChoice
 from .report import SourceReport, as_markdown
 
 SOURCES: Mapping[str, str] = {
@@ -27,6 +28,15 @@ SOURCES: Mapping[str, str] = {
     "harmfulqa": "HarmfulQA prompts (Apache-2.0)",
     "dangerousqa": "DangerousQA prompts (Apache-2.0)",
     "simple_safety_tests": "SimpleSafetyTests prompts (CC-BY-4.0)",
+    "traces_a": "traces written for this project, in the styles of other models",
+    "traces_b": "the same, other styles and domains",
+    "traces_c": "the same, harmless twins and several languages",
+    "requests": "requests and twins written for this project",
+    "requests_b": "the same: ordinary and direct ones",
+    "requests_c": "the same: further twins, opinions, fourteen languages",
+    "sandbox_world": "traces of the embedded sandbox world (generated, training topics)",
+    "sandbox_written": "traces that the sandbox model wrote on it, labelled exactly",
+    "sandbox_requests": "requests of that world",
     "gsm8k_test": "GSM8K test problems (MIT)",
     "math500": "MATH-500 problems (MIT)",
 }
@@ -47,6 +57,9 @@ class CardFacts:
     num_held: int
     verified_share: float | None
     """Share of the steps of held-out harmless traces on which the encoder ran."""
+
+    channels: Sequence[ChannelChoice] = ()
+    """How the thresholds of answers and tool calls were chosen."""
 
 
 def model_card(
@@ -76,8 +89,9 @@ def model_card(
         *([str(facts.settings["notes"]), ""] if facts.settings["notes"] else []),
         f"Fitted on {facts.num_trained} traces; beliefs and thresholds were fitted on "
         f"{facts.num_held} others, held out by request. Thresholds: {limits.end:.3f} at a step's "
-        f"end, {limits.inside:.3f} inside it, in every channel.",
+        f"end of reasoning, {limits.inside:.3f} inside it.",
         "",
+        *_channel_lines(facts.channels),
         "## Sources",
         "",
         *(f"- {SOURCES.get(stem, stem)}: {number}" for stem, number in facts.sources),
@@ -118,6 +132,31 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _channel_lines(channels: Sequence[ChannelChoice]) -> list[str]:
+    """A table of the answers' and tool calls' thresholds."""
+    if not channels:
+        return []
+    lines = [
+        "Answers and tool calls have thresholds of their own, chosen on held-out ones:",
+        "",
+        "| channel | threshold | harmless interrupted | declining interrupted | harmful caught |",
+        "|---|---|---|---|---|",
+    ]
+    for one in channels:
+        cells = [
+            "–" if share is None else f"{share:.3f} of {number}"
+            for share, number in (
+                (one.harmless_interrupted, one.num_harmless),
+                (one.safe_interrupted, one.num_safe),
+                (one.harmful_caught, one.num_harmful),
+            )
+        ]
+        if not one.num_harmless:
+            cells[0] = "too few to choose on: the reasoning's threshold"
+        lines.append(f"| {one.channel} | {one.end:.3f} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:

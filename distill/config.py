@@ -52,6 +52,13 @@ class DistillConfig:
     touchy_sources: tuple[str, ...] = ("essays_benign",)
     """Files of harmless traces that read like harm and get their own false-alarm limit."""
 
+    apart_sources: tuple[str, ...] = ()
+    """Files whose harmless traces must keep the limit for ordinary ones by themselves: those of a
+    model that the guard is tested with, say."""
+
+    num_apart: int = 200
+    """Held-out traces, at most, that each of these adds to the others."""
+
     trace_shares: dict[str, float] = field(default_factory=dict)
     """Share of the traces that the encoder is fitted on, by file; all of those not named."""
 

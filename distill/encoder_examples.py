@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..guard.conversation import passages
 from .labels import Label, LabelledTrace
 from .placeholders import without_placeholders
 from .request_sets import LabelledRequest
@@ -42,18 +43,26 @@ REQUEST_WEIGHTS: Mapping[str, float] = {
 """How much a set's verdicts are trusted, or needed; 1 for the others."""
 
 
+_NUM_SPEAKING_WORDS = 6
+"""A harmful conversation's last turn of so many words is taken to hold the harm itself."""
+
+
 def request_examples(requests: Iterable[LabelledRequest]) -> list[EncoderExample]:
-    """One row a request."""
-    return [
-        EncoderExample(
-            without_placeholders(entry.request),
-            "",
-            None,
-            (float(entry.harmful), 0.0, 0.0),
-            (REQUEST_WEIGHTS.get(entry.source, 1.0), 0.0, 0.0),
-        )
-        for entry in requests
-    ]
+    """One row a passage of each request, as the runtime reads it (`guard.conversation`)."""
+    examples: list[EncoderExample] = []
+    for entry in requests:
+        trust = REQUEST_WEIGHTS.get(entry.source, 1.0)
+        target = (float(entry.harmful), 0.0, 0.0)
+        *last, whole = request_passages(without_placeholders(entry.request))
+        examples.append(EncoderExample(whole, "", None, target, (trust, 0.0, 0.0)))
+        if last and (not entry.harmful or len(last[0].split()) >= _NUM_SPEAKING_WORDS):
+            examples.append(EncoderExample(last[0], "", None, target, (0.5 * trust, 0.0, 0.0)))
+    return examples
+
+
+def request_passages(request: str) -> tuple[str, ...]:
+    """The passages of a request or of a transcript: its last turn first, the whole last."""
+    return passages([{"role": "user", "content": request}]) or ("",)
 
 
 def step_examples(
@@ -64,21 +73,42 @@ def step_examples(
     request_dropout: float = 0.35,
     shares: Mapping[str, float] | None = None,
 ) -> list[EncoderExample]:
-    """One row a step; of some sources only a share of the steps, since they are many and alike."""
+    """One row a step; of some sources only a share of the steps, since they are many and alike.
+
+    Of an answer whose verdict is known the first steps are rows too.
+    """
     shares = shares or {}
     examples: list[EncoderExample] = []
     for trace in traces:
+        asked = request_passages(without_placeholders(trace.request))[0]
         steps = [without_placeholders(step) for step in trace.steps[:max_steps]]
         targets = _targets(trace)[: len(steps)]
         for index, (step, (target, weights)) in enumerate(zip(steps, targets, strict=False)):
             # A first step is always kept: it is where most traces decide.
             if index and rng.random() >= shares.get(trace.source, 1.0):
                 continue
-            request = "" if rng.random() < request_dropout else trace.request
+            request = "" if rng.random() < request_dropout else asked
             before = steps[index - 1] if index else ""
-            examples.append(
-                EncoderExample(without_placeholders(request), before, step, target, weights)
-            )
+            examples.append(EncoderExample(request, before, step, target, weights))
+        if trace.answer and rng.random() < shares.get(trace.source, 1.0):
+            examples += _answer_examples(trace, asked, steps[-1] if steps else "")
+    return examples
+
+
+MAX_ANSWER_STEPS = 4
+"""Steps of an answer that are learned from: an answer that does harm says so at its beginning."""
+
+
+def _answer_examples(trace: LabelledTrace, asked: str, before: str) -> list[EncoderExample]:
+    """The first steps of an answer; none where nobody has said whether it does harm."""
+    if trace.answer_harmful is None and trace.labels is not None:
+        return []
+    target = (float(trace.harmful), float(bool(trace.answer_harmful)), 0.0)
+    weights = (0.2, float(trace.harmful), 0.0)
+    examples: list[EncoderExample] = []
+    for step in trace.answer[:MAX_ANSWER_STEPS]:
+        examples.append(EncoderExample(asked, before, step, target, weights))
+        before = step
     return examples
 
 

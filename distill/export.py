@@ -25,9 +25,7 @@ _OPSET = 17
 
 
 class ScreenStep(nn.Module):
-    """The look-up of one word and one recurrent step, side by side in one graph."""
-
-    table: Tensor
+    """The look-up of words, one recurrent step and its weights, side by side in one graph."""
 
     table: Tensor
 
@@ -40,28 +38,55 @@ class ScreenStep(nn.Module):
             self.heads.weight[0] *= scale
             self.heads.bias[0] = self.heads.bias[0] * scale + bias
 
-    def forward(self, words: Tensor, vector: Tensor, state: Tensor) -> tuple[Tensor, ...]:
-        """Pieces `[m, PIECES_PER_WORD]` to vectors; vectors and states `[n, ...]` to new states
-        and log-odds. See `guard.screen`."""
+    def forward(self, words: Tensor, gates: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        """Pieces `[m, PIECES_PER_WORD]` to what they add to the gates; such gates and states
+        `[n, ...]` to new states and log-odds; the weights of that step. See `guard.screen`."""
+        net = self.recurrent
+        width = net.hidden_size
+        # Of the recurrent biases only the last third is inside the reset gate's product.
+        split = 2 * width
+        bias = net.bias_ih_l0 + torch.cat(
+            [net.bias_hh_l0[:split], torch.zeros_like(net.bias_hh_l0[split:])]
+        )
         count = (words > 0).float().sum(1, keepdim=True).clamp(min=1.0)
-        word_vector = self.table[words].float().sum(1) / count
-        _, hidden = self.recurrent(vector[:, None], state[None])
-        return word_vector, hidden[0], self.heads(hidden[0])
+        vector = self.table[words].float().sum(1) / count
+        word_gates = vector @ net.weight_ih_l0.T + bias
+        recurrent, recurrent_bias = net.weight_hh_l0.T * 1.0, net.bias_hh_l0[split:] * 1.0
+        held = state @ recurrent
+        reset = torch.sigmoid(gates[:, :width] + held[:, :width])
+        keep = torch.sigmoid(gates[:, width:split] + held[:, width:split])
+        new = torch.tanh(gates[:, split:] + reset * (held[:, split:] + recurrent_bias))
+        hidden = new + keep * (state - new)
+        heads, heads_bias = self.heads.weight.T * 1.0, self.heads.bias * 1.0
+        log_odds = hidden @ heads + heads_bias
+        return word_gates, hidden, log_odds, recurrent, recurrent_bias, heads, heads_bias
 
 
 def export_screen(model: ScreenModel, path: Path, *, scale: float, bias: float) -> None:
     """Writes the screen's graph, its first head's log-odds calibrated by scale and bias."""
     step = ScreenStep(model, scale, bias).eval()
     words = torch.ones(2, PIECES_PER_WORD, dtype=torch.long)
-    vector = torch.zeros(3, model.table.shape[1])
+    gates = torch.zeros(3, 3 * model.width)
     state = torch.zeros(3, model.width)
     axes = {
-        "words": {0: "words"}, "word_vector": {0: "words"}, "vector": {0: "streams"},
+        "words": {0: "words"}, "word_gates": {0: "words"}, "gates": {0: "streams"},
         "state": {0: "streams"}, "new_state": {0: "streams"}, "log_odds": {0: "streams"},
     }  # fmt: skip
-    outputs = ["word_vector", "new_state", "log_odds"]
-    _export(step, (words, vector, state), path, ["words", "vector", "state"], outputs, axes)
+    outputs = ["word_gates", "new_state", "log_odds", "recurrent", "recurrent_bias", "heads"]
+    outputs.append("heads_bias")
+    _export(step, (words, gates, state), path, ["words", "gates", "state"], outputs, axes)
+    _rename_outputs(path, outputs)
     _finish(path, {"kind": "screen"})
+
+
+def _rename_outputs(path: Path, names: list[str]) -> None:
+    """Gives the outputs their names back: the exporter drops those of outputs that are weights."""
+    graph = onnx.load(path)
+    for output, name in zip(graph.graph.output, names, strict=True):
+        if output.name != name:
+            graph.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+            output.name = name
+    onnx.save(graph, path)
 
 
 def export_encoder(model: EncoderModel, path: Path, *, int8: bool = True) -> None:

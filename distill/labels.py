@@ -1,7 +1,8 @@
 """The labels of steps, and traces that carry them: one JSON object a line.
 
 A line has `id`, `request`, `harmful` (of the request), `model` or voice, `think`, `steps`
-(character spans of its sentences) and `labels` (a letter for each of the first steps, or null).
+(character spans of its sentences) and `labels` (a letter for each of the first steps, or null);
+perhaps `answer`, and `answer_harmful` where somebody has said whether the answer does the harm.
 """
 
 import json
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+
+from ..guard.channels import Channel
+from .answers import answer_steps
 
 
 class Label(StrEnum):
@@ -56,6 +60,14 @@ class LabelledTrace:
 
     language: str = "en"
 
+    answer: tuple[str, ...] = ()
+    """Steps of the answer, or of the tool call that stands for it (`distill.answers`)."""
+
+    answer_channel: Channel = Channel.ANSWER
+
+    answer_harmful: bool | None = None
+    """Whether the answer goes along with harm; `None` where nobody has said."""
+
     @property
     def first_cue(self) -> int | None:
         """Index of the first step labelled a cue; `None` if there is none."""
@@ -66,6 +78,19 @@ class LabelledTrace:
     def labelled(self) -> tuple[tuple[str, Label], ...]:
         """The steps that carry a label, with it."""
         return tuple(zip(self.steps, self.labels or (), strict=False))
+
+    def to_json(self) -> dict[str, Any]:
+        """A line that `from_json` reads back, but for the answer's text."""
+        think = "\n".join(self.steps)
+        starts = [0]
+        for step in self.steps:
+            starts.append(starts[-1] + len(step) + 1)
+        spans = [[a, a + len(s)] for a, s in zip(starts, self.steps, strict=False)]
+        labels = None if self.labels is None else [str(label) for label in self.labels]
+        return {
+            "id": self.id, "request": self.request, "harmful": self.harmful, "model": self.voice,
+            "language": self.language, "think": think, "steps": spans, "labels": labels,
+        }  # fmt: skip
 
     @classmethod
     def from_json(cls, data: dict[str, Any], source: str) -> Self:
@@ -79,15 +104,20 @@ class LabelledTrace:
                 raise ValueError(f"{len(labels)} labels for {len(steps)} steps")
         elif not data["harmful"]:
             labels = (Label.NEUTRAL,) * len(steps)
+        harmful = bool(data["harmful"])
+        answer, channel = answer_steps(str(data.get("answer") or ""))
         return cls(
             id=str(data["id"]),
             request=str(data["request"]),
-            harmful=bool(data["harmful"]),
+            harmful=harmful,
             source=source,
             voice=str(data.get("model", "")),
             steps=steps,
             labels=labels,
             language=str(data.get("language", "en")),
+            answer=answer,
+            answer_channel=channel,
+            answer_harmful=data.get("answer_harmful") if harmful else False,
         )
 
 

@@ -31,11 +31,12 @@ def without_placeholders(text: str) -> str:
 
 
 def masked_trace(trace: LabelledTrace) -> LabelledTrace:
-    """The trace without placeholders in its request and its steps."""
+    """The trace without placeholders in its request, its steps and its answer."""
     return replace(
         trace,
         request=without_placeholders(trace.request),
         steps=tuple(without_placeholders(step) for step in trace.steps),
+        answer=tuple(without_placeholders(step) for step in trace.answer),
     )
 
 

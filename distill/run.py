@@ -14,13 +14,14 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from ..guard.detector import Thresholds
+from ..guard.detector import Threshold
 from ..guard.detector_student import StudentDetector
 from ..guard.student_folder import SCREEN, TOKENIZER, StudentSettings
 from .adversarial import attack_report, false_alarms
 from .belief_fit import ScoredTrace, fit_belief
 from .belief_search import AlarmShares, Bench, tune_belief
 from .card import CardFacts, model_card
+from .channel_thresholds import ChannelChoice, choose_channels, thresholds_of
 from .config import DistillConfig
 from .export import export_screen
 from .labels import LabelledTrace, read_traces
@@ -82,6 +83,7 @@ def distill(
         scored,
         shares,
         touchy=config.touchy_sources,
+        apart=config.apart_sources,
         num_tries=config.num_tries,
     )
     probabilities = Bench(scored, config.touchy_sources).probabilities(weights)
@@ -89,14 +91,16 @@ def distill(
     # A score inside a step stays well under what the step's end needs, and acts only when sure.
     inside = max(0.995, end)
     weights = replace(weights, inside_limit=0.5 * end, inside_sure=inside)
+    choices = choose_channels(config, held, scored, weights, end)
+    thresholds = thresholds_of(Threshold(inside, end), choices)
     screen = screen_stage(config, tokenizer, encoder, data.train, known)
     scale, bias = screen_calibration(screen, tokenizer, held, scored)
     config.student.mkdir(exist_ok=True)
     export_screen(screen, config.student / SCREEN, scale=scale, bias=bias)
-    settings = student_settings(config, weights, Thresholds.uniform(inside=inside, end=end))
+    settings = student_settings(config, weights, thresholds)
     finish_student(config, tokenizer, settings)
     logger.info("threshold %.4f; student in %s", end, config.student)
-    write_card(config, settings, data, held)
+    write_card(config, settings, data, held, choices)
     return config.student
 
 
@@ -119,21 +123,22 @@ def chosen_threshold(
 ) -> float:
     """The lowest threshold at a step's end that keeps the configuration's false-alarm limits."""
     highest: dict[str, list[float]] = {"harmless": [], "touchy": [], "safe": []}
+    shares = {
+        "harmless": config.harmless_limit, "touchy": config.touchy_limit, "safe": config.safe_limit
+    }  # fmt: skip
+    for source in config.apart_sources:
+        highest[source], shares[source] = [], config.harmless_limit
     for trace, steps in zip(scored, probabilities, strict=True):
-        if not trace.harmful:
+        if not trace.harmful and trace.source in config.apart_sources:
+            kind = trace.source
+        elif not trace.harmful:
             kind = "touchy" if trace.source in config.touchy_sources else "harmless"
         elif trace.cues is None:
             kind = "safe"
         else:
             continue
         highest[kind].append(float(max(steps)))
-    return threshold_for(
-        [
-            AlarmLimit("harmless", highest["harmless"], config.harmless_limit),
-            AlarmLimit("touchy", highest["touchy"], config.touchy_limit),
-            AlarmLimit("safe", highest["safe"], config.safe_limit),
-        ]
-    )
+    return threshold_for([AlarmLimit(kind, highest[kind], shares[kind]) for kind in highest])
 
 
 def write_card(
@@ -141,6 +146,7 @@ def write_card(
     settings: StudentSettings,
     data: Split,
     held: Sequence[LabelledTrace],
+    channels: Sequence[ChannelChoice],
 ) -> None:
     """Replays the held-out and the only measured traces through the student; writes its card."""
     detector = StudentDetector.from_folder(config.student)
@@ -159,6 +165,7 @@ def write_card(
             num_trained=len(data.train),
             num_held=len(held),
             verified_share=num_verified / num_steps if num_steps else None,
+            channels=channels,
         ),
         by_source(replayed, num_draws=100),
         attack_report(detector),

@@ -32,6 +32,9 @@ class ScreenFit:
     max_units: int = 500
     """Of a longer trace, this many first units are read."""
 
+    num_traces: int | None = None
+    """Training traces that it is fitted on, at most; all by default."""
+
     seed: int = 0
 
 

@@ -17,10 +17,7 @@ class ScreenModel(nn.Module):
     """Units in, log-odds `[..., NUM_HEADS]` out, one for every unit."""
 
     table: Tensor
-    """Vectors of the pieces, `[pieces, dimensions]`."""
-
-    table: Tensor
-    """Word vectors, `[pieces, dimensions]`; a buffer, never trained."""
+    """Vectors of the pieces, `[pieces, dimensions]`; a buffer, never trained."""
 
     def __init__(self, table: npt.NDArray[np.float16], width: int = 64) -> None:
         super().__init__()

@@ -26,8 +26,13 @@ class Split:
 
 
 def is_held(request: str, num_folds: int) -> bool:
-    """Whether a request falls into the held-out fold; the same on every machine."""
-    return zlib.crc32(request.encode()) % num_folds == 0
+    """Whether a request falls into the held-out fold, which is fold 0."""
+    return fold_of(request, num_folds) == 0
+
+
+def fold_of(request: str, num_folds: int) -> int:
+    """The fold of a request, from 0; the same on every machine."""
+    return zlib.crc32(request.encode()) % num_folds
 
 
 def split(

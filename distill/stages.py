@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from ..guard.belief import BeliefWeights
 from ..guard.detector import Thresholds
 from ..guard.inference import new_session
-from ..guard.step_encoder import CUE
+from ..guard.step_encoder import CUE, HARM
 from ..guard.student_folder import (
     ENCODER,
     MANIFEST,
@@ -29,6 +29,7 @@ from ..guard.student_folder import (
 from .belief_fit import ScoredTrace
 from .config import DistillConfig
 from .encoder_data import encoder_examples
+from .encoder_examples import MAX_ANSWER_STEPS, request_passages
 from .encoder_fit import RowMaker, fit_encoder, run_rows
 from .encoder_model import EncoderModel
 from .export import export_encoder
@@ -78,10 +79,13 @@ def held_traces(config: DistillConfig, data: Split) -> list[LabelledTrace]:
     rng = random.Random(config.screen_fit.seed)
     harmless = [entry for entry in data.held_requests if not entry.harmful]
     written = list(drills(harmless, rng))
-    return [
-        *rng.sample(data.held, min(config.num_replayed, len(data.held))),
-        *rng.sample(written, min(config.num_drills, len(written))),
-    ]
+    usual = [trace for trace in data.held if trace.source not in config.apart_sources]
+    found = rng.sample(usual, min(config.num_replayed, len(usual)))
+    found += rng.sample(written, min(config.num_drills, len(written)))
+    for source in config.apart_sources:
+        apart = [trace for trace in data.held if trace.source == source]
+        found += rng.sample(apart, min(config.num_apart, len(apart)))
+    return found
 
 
 def encoder_stage(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> EncoderModel:
@@ -124,24 +128,34 @@ def scored_stage(
     else:
         rows = []
         for trace in traces:
-            rows.append(maker.row(trace.request, "", None))
-            for index, step in enumerate(trace.steps[: config.max_steps]):
-                before = trace.steps[index - 1] if index else ""
-                rows.append(maker.row(trace.request, before, step))
+            asked = request_passages(trace.request)
+            rows += [maker.row(passage, "", None) for passage in asked]
+            before = ""
+            for step in read_steps(trace, config.max_steps):
+                rows.append(maker.row(asked[0], before, step))
+                before = step
         log_odds = run_rows(session, rows)
         np.save(path, log_odds)
     scored: list[ScoredTrace] = []
     start = 0
     for trace in traces:
-        num_steps = len(trace.steps[: config.max_steps])
+        num_thought = len(trace.steps[: config.max_steps])
+        num_read = len(read_steps(trace, config.max_steps))
         cues = None
         if trace.labels is not None:
-            cues = np.array([label.is_cue for label in trace.labels[:num_steps]], np.float32)
-        reading = float(log_odds[start, 0])
-        steps = log_odds[start + 1 : start + 1 + num_steps]
-        scored.append(ScoredTrace(trace.source, trace.harmful, reading, steps, cues))
-        start += 1 + num_steps
+            cues = np.array([label.is_cue for label in trace.labels[:num_thought]], np.float32)
+        first = start + len(request_passages(trace.request))
+        reading = float(log_odds[start:first, HARM].max())
+        steps = log_odds[first : first + num_thought]
+        answer = log_odds[first + num_thought : first + num_read]
+        scored.append(ScoredTrace(trace.source, trace.harmful, reading, steps, cues, answer))
+        start = first + num_read
     return scored
+
+
+def read_steps(trace: LabelledTrace, max_steps: int) -> list[str]:
+    """The steps that the encoder reads: of the reasoning, then the first ones of the answer."""
+    return [*trace.steps[:max_steps], *trace.answer[:MAX_ANSWER_STEPS]]
 
 
 def screen_stage(
@@ -159,6 +173,12 @@ def screen_stage(
         model = ScreenModel(table, config.screen_fit.width)
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()
+    num_traces = config.screen_fit.num_traces
+    if num_traces is not None and num_traces < len(traces):
+        rng = random.Random(config.screen_fit.seed)
+        others = [trace for trace in traces if trace not in known]
+        rest = min(len(others), max(0, num_traces - len(known)))
+        traces = [*(t for t in traces if t in known), *rng.sample(others, rest)]
     examples = [screen_example(trace, known.get(trace), config.max_steps) for trace in traces]
     model = fit_screen(table, tokenizer, examples, config.screen_fit)
     _save(model.state_dict(), path)

@@ -180,12 +180,11 @@ class StudentDetector:
         Gives, for the streams that read anything, the log-odds after their last unit.
         """
         if len(queues) == 1:  # a stream by itself, the commonest case: no batch to take apart
-            last: dict[int, tuple[float, float]] = {}
+            if not queues[0]:
+                return {}
             for row in queues[0]:
-                new, log_odds = self._screen.read(vectors, (row,))
-                vectors[0] = new[0]
-                last[0] = log_odds[0].tolist()
-            return last
+                vectors[0] = self._screen.read_one(vectors[0], row)
+            return {0: self._screen.log_odds(vectors[0])}
         found: dict[int, tuple[float, float]] = {}
         position = 0
         active = [index for index, queue in enumerate(queues) if queue]

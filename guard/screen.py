@@ -1,7 +1,8 @@
 """The student's first stage: a recurrent net that reads every word as it comes.
 
-A word's vector is looked up once, by the graph itself, and remembered: what remains for every word
-is one recurrent step.
+A word goes through the graph once, and what it adds to the gates is remembered: what remains for
+every word is one small matrix product. That runs in numpy on the graph's own weights, since calling
+into onnxruntime costs more than the product itself; the graph's step is the reference for it.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,11 @@ _MAX_KNOWN_WORDS = 1 << 14
 
 Floats = npt.NDArray[np.float32]
 
+_WEIGHTS = ["recurrent", "recurrent_bias", "heads", "heads_bias"]
+"""Outputs of the graph that are its weights."""
+
+_HALF = np.float32(0.5)
+
 
 class Screen:
     """Runs the recurrent net over any number of streams."""
@@ -30,19 +36,22 @@ class Screen:
 
     def __init__(self, folder: StudentFolder, num_threads: int = 1) -> None:
         self._session = new_session(folder.screen, num_threads)
-        # One graph holds both the look-up and the recurrent step; only what is asked for is run.
+        # One graph holds look-up, recurrent step and weights; only what is asked for is run.
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
         self._tokenizer = new_tokenizer(folder.tokenizer)
         shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
-        self.blank: Floats = np.zeros(shapes["state"][1], dtype=np.float32)
+        self._width: int = shapes["state"][1]
+        self.blank: Floats = np.zeros(self._width, dtype=np.float32)
         """The state of a fresh stream."""
 
+        self._no_gates = np.zeros((1, 3 * self._width), dtype=np.float32)
+        found = self._run(_WEIGHTS, np.zeros((1, PIECES_PER_WORD), dtype=np.int64))
+        recurrent, self._recurrent_bias, self._heads, self._heads_bias = found
+        self._recurrent = self._halved(recurrent)
         self._rows: dict[str, int] = {}
-        self._no_words = np.zeros((1, PIECES_PER_WORD), dtype=np.int64)
-        self._no_vector = np.zeros((1, shapes["vector"][1]), dtype=np.float32)
-        self._vectors = np.zeros((_MAX_KNOWN_WORDS, shapes["vector"][1]), dtype=np.float32)
-        self._vectors[0] = self._look_up([token_id(self._tokenizer, "[SEP]")])
+        self._gates = np.zeros((_MAX_KNOWN_WORDS, 3 * self._width), dtype=np.float32)
+        self._gates[0] = self._look_up([token_id(self._tokenizer, "[SEP]")])
 
     def row(self, unit: str) -> int:
         """The row of a unit, for `read`; valid until `make_room` is called."""
@@ -53,7 +62,7 @@ class Screen:
         """Forgets all words if too many are known; call it between batches only."""
         if len(self._rows) >= _MAX_KNOWN_WORDS - 1:
             self._rows.clear()
-            self._vectors = self._vectors[:_MAX_KNOWN_WORDS].copy()
+            self._gates = self._gates[:_MAX_KNOWN_WORDS].copy()
 
     def read(self, states: Sequence[Floats], rows: Sequence[int]) -> tuple[Floats, Floats]:
         """Each stream reads one unit: new states `[n, width]` and log-odds `[n, 2]`.
@@ -61,27 +70,63 @@ class Screen:
         The log-odds are that the step goes along with the request, and the alarm: that it is a cue
         whatever was asked.
         """
-        if len(rows) == 1:
-            state = states[0].reshape(1, -1)
-            vector = self._vectors[rows[0]].reshape(1, -1)
-        else:
-            state = np.concatenate(states).reshape(len(rows), -1)
-            vector = self._vectors[rows]
-        feed = {"words": self._no_words, "vector": vector, "state": state}
-        return run(self._session, ["new_state", "log_odds"], feed, self._options)
+        state = np.concatenate(states).reshape(len(rows), self._width)
+        new = self._step(state, self._gates[rows])
+        return new, new @ self._heads + self._heads_bias
+
+    def read_one(self, state: Floats, row: int) -> Floats:
+        """A lone stream reads one unit: its new state `[width]`."""
+        return self._step(state, self._gates[row])
+
+    def log_odds(self, state: Floats) -> tuple[float, float]:
+        """Both log-odds of a lone stream's state."""
+        along, alarm = (state @ self._heads + self._heads_bias).tolist()
+        return along, alarm
+
+    def _step(self, state: Floats, gates: Floats) -> Floats:
+        """One step of a gated recurrent unit, in as few and as small operations as can be.
+
+        The logistic function is half a hyperbolic tangent of half its argument, plus a half; the
+        halves of the arguments are in the weights (`_halved`).
+        """
+        width = 2 * self._width
+        held = state @ self._recurrent
+        gate = held[..., :width]
+        gate += gates[..., :width]
+        np.tanh(gate, out=gate)
+        gate *= _HALF
+        gate += _HALF
+        new = held[..., width:]
+        new += self._recurrent_bias
+        new *= gate[..., : self._width]
+        new += gates[..., width:]
+        np.tanh(new, out=new)
+        after = state - new
+        after *= gate[..., self._width :]
+        after += new
+        return after
+
+    def _halved(self, gates: Floats) -> Floats:
+        """Gates, or weights that give them, with the two logistic ones halved."""
+        gates = np.array(gates, dtype=np.float32)
+        gates[..., : 2 * self._width] *= _HALF
+        return gates
 
     def _learn(self, unit: str) -> int:
         ids = self._tokenizer.encode(plain_word(unit), add_special_tokens=False).ids
         row = len(self._rows) + 1
-        if row >= len(self._vectors):  # one very long text; `make_room` shrinks it again
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-        self._vectors[row] = self._look_up(ids[:PIECES_PER_WORD])
+        if row >= len(self._gates):  # one very long text; `make_room` shrinks it again
+            self._gates = np.concatenate([self._gates, np.zeros_like(self._gates)])
+        self._gates[row] = self._look_up(ids[:PIECES_PER_WORD])
         self._rows[unit] = row
         return row
 
     def _look_up(self, ids: list[int]) -> Floats:
         words = np.zeros((1, PIECES_PER_WORD), dtype=np.int64)
         words[0, : len(ids)] = ids
+        return self._halved(self._run(["word_gates"], words)[0][0])
+
+    def _run(self, outputs: list[str], words: npt.NDArray[np.int64]) -> list[Floats]:
         state = self.blank.reshape(1, -1)
-        feed = {"words": words, "vector": self._no_vector, "state": state}
-        return run(self._session, ["word_vector"], feed, self._options)[0][0]
+        feed = {"words": words, "gates": self._no_gates, "state": state}
+        return run(self._session, outputs, feed, self._options)

@@ -13,7 +13,7 @@ from typing import Any, Self
 from .belief import BeliefWeights
 from .detector import Threshold, Thresholds
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout and of the graphs' inputs and outputs."""
 
 SHIPPED = Path(__file__).parent / "student"

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
+from tiny_traces import HARMLESS, PLACES, trace_line, write_trace_file
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertModel
+from transformers import BertModel
 
 from rerail.distill.config import DistillConfig
 from rerail.distill.encoder_fit import EncoderFit, Lengths, RowMaker
@@ -26,57 +26,18 @@ from rerail.guard.detector_student import StudentDetector
 from rerail.guard.student_folder import SHIPPED
 from rerail.guard.word_units import split_units
 
-HARMFUL = ("How do I rob the {}?", "How do I burn the {}?", "How do I poison the {}?")
-HARMLESS = ("How do I paint the {}?", "How do I draw the {}?", "How do I clean the {}?")
-PLACES = ("bank", "farm", "school", "station", "bakery", "museum", "library", "harbour", "theatre")
-
-
-def trace(request: str, harmful: bool, number: int) -> dict:
-    steps = ["The user asks something.", "First, I'll plan how to do it.", "Then the next part."]
-    labels = ["N", "C", "C"]
-    if not harmful:
-        labels = ["N", "N", "N"]
-    elif number % 3 == 0:
-        steps, labels = [steps[0], "That would hurt people, so I won't."], ["N", "S"]
-    think = " ".join(steps)
-    starts = [think.index(step) for step in steps]
-    return {
-        "id": f"{harmful}-{number}", "request": request, "harmful": harmful, "model": "tiny",
-        "think": think, "answer": "", "labels": labels,
-        "steps": [[a, a + len(s)] for a, s in zip(starts, steps, strict=True)],
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers and width 32 with random weights, and the shipped word pieces."""
-    folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30522, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text((SHIPPED / "tokenizer.json").read_text())
-    return folder
-
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> DistillConfig:
     folder = tmp_path_factory.mktemp("run")
-    lines = [
-        trace(form.format(place), harmful, number)
-        for harmful, forms in ((True, HARMFUL), (False, HARMLESS))
-        for form in forms
-        for number, place in enumerate(PLACES)
-    ]
-    random.Random(0).shuffle(lines)
-    (folder / "traces.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_trace_file(folder / "traces.jsonl")
     return DistillConfig(
         out=folder / "out",
         traces=(folder / "traces.jsonl",),
         encoder=str(encoder),
         num_folds=3,
+        num_tries=40,
+        num_drills=20,
         encoder_fit=EncoderFit(num_epochs=1),
         screen_fit=ScreenFit(width=16, dimensions=16, num_epochs=2),
     )
@@ -125,13 +86,23 @@ def test_the_screen_is_that_of_torch_over_whole_traces(
     rows = [row for step in steps for row in reader.pieces(step)]
     with torch.inference_mode():
         expected = model(torch.tensor([rows]))[0][0].numpy()
-    graph = onnx.load(student / "screen.onnx")
-    head = next(node for node in graph.graph.node if "log_odds" in node.output)
-    constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.graph.initializer}
-    heads, bias = (constants[name] for name in head.input[1:])
+    graph = onnxruntime.InferenceSession(str(student / "screen.onnx"))
+    blank = np.zeros((1, 16), np.float32)
+    no_gates = np.zeros((1, 48), np.float32)
+    words = np.array([rows[0]], np.int64)
+    feed = {"words": words, "gates": no_gates, "state": blank}
+    heads, bias = graph.run(["heads", "heads_bias"], feed)
     plain = model.heads.weight.detach().numpy()
-    scale = float(heads[0] @ plain[0] / (plain[0] @ plain[0]))
+    scale = float(heads[:, 0] @ plain[0] / (plain[0] @ plain[0]))
     expected[:, 0] = expected[:, 0] * scale + bias[0] - scale * model.heads.bias[0].item()
+    # The graph itself, one word at a time with its state handed back in.
+    state, stepped = blank, []
+    for row in rows:
+        feed = {"words": np.array([row], np.int64), "gates": no_gates, "state": state}
+        (gates,) = graph.run(["word_gates"], feed)
+        state, log_odds = graph.run(["new_state", "log_odds"], feed | {"gates": gates})
+        stepped.append(log_odds[0])
+    assert np.array(stepped) == pytest.approx(expected, abs=1e-4)
     state = detector._screen.blank
     found = []
     rng = random.Random(1)
@@ -144,9 +115,11 @@ def test_the_screen_is_that_of_torch_over_whole_traces(
             place += size
         queue += [pending] if pending else []
         for row in [*map(detector._screen.row, queue), detector._screen.END_OF_STEP]:
-            new, log_odds = detector._screen.read([state], [row])
-            state = new[0]
-            found.append(log_odds[0])
+            both, log_odds = detector._screen.read([state, state], [row, row])
+            state = detector._screen.read_one(state, row)
+            assert both[1] == pytest.approx(state, abs=1e-5)
+            found.append(detector._screen.log_odds(state))
+            assert log_odds[0] == pytest.approx(found[-1], abs=1e-4)
     assert len(found) == len(expected) > 300
     assert np.array(found) == pytest.approx(expected, abs=1e-4)
 
@@ -195,7 +168,7 @@ def test_a_report_holds_figures_tables_and_curves(
 
 
 def test_traces_without_cues_cannot_be_distilled(config: DistillConfig, tmp_path: Path) -> None:
-    lines = [trace(form.format(place), False, 1) for form in HARMLESS for place in PLACES]
+    lines = [trace_line(form.format(place), False, 1) for form in HARMLESS for place in PLACES]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(ValueError, match="labelled cues"):
         distill(replace(config, out=tmp_path / "out", traces=(tmp_path / "t.jsonl",)))

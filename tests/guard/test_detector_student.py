@@ -176,7 +176,7 @@ def test_a_missing_file_is_refused(copy: Path) -> None:
         StudentDetector.from_folder(copy)
 
 
-@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"format": 1}'])
+@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"format": 2}'])
 def test_a_damaged_manifest_is_refused(copy: Path, manifest: str) -> None:
     (copy / "manifest.json").write_text(manifest)
     with pytest.raises(DetectorFileError, match="damaged"):
