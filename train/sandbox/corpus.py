@@ -31,9 +31,17 @@ from .world import SandboxTrace, prompt, trace
 LESSON_POOLS = 4
 """The first pools, in which judgements and tasks have most of the tokens and traces are mostly cut
 after a few steps: telling, reckoning and carrying words over are what all else rests on."""
-SHARES = (0.2, 0.25, 0.55)
+FINISH_POOLS = 25
+"""From this pool on sums are drilled: digits weigh more, and tasks have more of the tokens."""
 LESSON_SHARES = (0.34, 0.36, 0.3)
+SHARES = (0.2, 0.25, 0.55)
+FINISH_SHARES = (0.16, 0.34, 0.5)
 """Of a step's tokens: judgements, tasks, traces."""
+DIGIT_WEIGHT = 5.0
+"""Of the digits in a task's work, against its other tokens."""
+MORE_HARMLESS_SHARE = 0.15
+"""Of the last traces: harmless ones on top of the world's own share, so that a request of which the
+model is not sure is rather helped with."""
 BEGINNING_SHARE = 0.3
 LESSON_BEGINNING_SHARE = 0.8
 """Share of the traces that are cut after a few steps."""
@@ -152,7 +160,7 @@ Drawing = Callable[[int, Random], list[Piece]]
 
 
 def drawings(
-    tokenizer: PreTrainedTokenizerFast, seed: int, *, lesson: bool
+    tokenizer: PreTrainedTokenizerFast, seed: int, *, lesson: bool, finish: bool
 ) -> tuple[Drawing, Drawing, Drawing]:
     """What draws judgements, tasks and traces."""
     beginning = LESSON_BEGINNING_SHARE if lesson else BEGINNING_SHARE
@@ -165,7 +173,9 @@ def drawings(
 
     def whole(number: int, rng: Random) -> list[Piece]:
         asks = not lesson and rng.random() < QUESTION_SHARE
-        item = trace(Split.TRAIN, seed, number, forced=not asks)
+        harmless = finish and not asks and rng.random() < MORE_HARMLESS_SHARE
+        kind = Kind.HARMLESS if harmless else None
+        item = trace(Split.TRAIN, seed, number, kind=kind, forced=not asks)
         if asks and item.kind is not Kind.TASK:
             return question_pieces(tokenizer, item)
         return pieces(tokenizer, item, rng, cut=rng.random() < beginning)
@@ -174,9 +184,17 @@ def drawings(
 
 
 def examples(
-    tokenizer: PreTrainedTokenizerFast, name: str, draw: Drawing, numbers: range, max_length: int
+    tokenizer: PreTrainedTokenizerFast,
+    name: str,
+    draw: Drawing,
+    numbers: range,
+    max_length: int,
+    heavy: frozenset[int] = frozenset(),
 ) -> list[Example]:
-    """The examples with these numbers; longer ones are left out. `name` seeds their randomness."""
+    """The examples with these numbers; longer ones are left out. `name` seeds their randomness.
+
+    Ids in `heavy` weigh `DIGIT_WEIGHT` times as much.
+    """
     drawn = [draw(number, Random(f"{name}/{number}")) for number in numbers]
     texts = [text for made in drawn for text, _ in made]
     encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
@@ -186,7 +204,7 @@ def examples(
         for _, weight in made:
             ids = next(encoded)
             example.ids.extend(ids)
-            example.weights.extend([weight] * len(ids))
+            example.weights.extend(weight * (DIGIT_WEIGHT if i in heavy else 1.0) for i in ids)
         if len(example.ids) <= max_length:
             result.append(example)
     return result
@@ -202,14 +220,19 @@ def batches(
     max_length: int,
 ) -> Iterator[tuple[list[Example], ...]]:
     """The steps of one pool: each a group of judgements, one of tasks and one of traces."""
-    lesson = pool < LESSON_POOLS
+    lesson, finish = pool < LESSON_POOLS, pool >= FINISH_POOLS
+    shares = LESSON_SHARES if lesson else FINISH_SHARES if finish else SHARES
+    digits = frozenset(
+        number for token, number in tokenizer.get_vocab().items() if token.lstrip("Ġ").isdigit()
+    )
     numbers = range(pool * pool_size, (pool + 1) * pool_size)
     kinds = []
-    for index, draw in enumerate(drawings(tokenizer, seed, lesson=lesson)):
-        share = (LESSON_SHARES if lesson else SHARES)[index]
+    _, task, _ = drawn_by = drawings(tokenizer, seed, lesson=lesson, finish=finish)
+    for index, draw in enumerate(drawn_by):
         name = f"{seed}/{index}"
-        drawn = examples(tokenizer, name, draw, numbers, max_length)
-        groups = _groups(drawn, max(max_length, int(share * batch_tokens)))
+        heavy = digits if finish and draw is task else frozenset()
+        drawn = examples(tokenizer, name, draw, numbers, max_length, heavy)
+        groups = _groups(drawn, max(max_length, int(shares[index] * batch_tokens)))
         Random(f"batches/{name}/{pool}").shuffle(groups)
         kinds.append(groups)
     # As many steps as the groups of traces make; the others have more, or go round.

@@ -38,6 +38,9 @@ class BuildConfig:
     """Everything that decides what comes out."""
 
     steps: int = 3800
+    """Of the first run of the rates: up, level and down to zero."""
+    finish_steps: int = 1600
+    """Of a second run, from lower rates down to zero again."""
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
     batch_tokens: int = 3072
@@ -53,16 +56,27 @@ class BuildConfig:
     warmup_steps: int = 40
     cooldown_share: float = 0.4
     """The last part of the steps, in which the rate falls to zero in a straight line."""
+    finish_rate: float = 0.6
+    """The highest rate of the second run, against the first."""
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_tokens < self.max_length:
+        if self.steps < 1 or self.finish_steps < 0 or self.batch_tokens < self.max_length:
             raise ValueError("steps must be at least 1 and batch_tokens at least max_length")
 
     def rate(self, step: int) -> float:
         """The factor on the learning rates at a step."""
+        if step >= self.steps:
+            step -= self.steps
+            warmup = min(1.0, (step + 1) / self.warmup_steps)
+            return self.finish_rate * warmup * (1 - step / self.finish_steps)
         warmup = min(1.0, (step + 1) / self.warmup_steps)
         return warmup * min(1.0, (self.steps - step) / (self.steps * self.cooldown_share))
+
+    @property
+    def all_steps(self) -> int:
+        """Of both runs."""
+        return self.steps + self.finish_steps
 
 
 def train(config: BuildConfig, out: Path, *, show: bool = True) -> bool:
@@ -79,16 +93,16 @@ def train(config: BuildConfig, out: Path, *, show: bool = True) -> bool:
     step, pool, index = _restore(out, model, optimizers)
     model.train()
     with Interruptible() as interrupted, Progress(disable=not show) as progress:
-        bar = progress.add_task("training", total=config.steps, completed=step)
+        bar = progress.add_task("training", total=config.all_steps, completed=step)
         for pool, index, groups in _stream(tokenizer, config, pool, index):  # noqa: B020
-            if step >= config.steps:
+            if step >= config.all_steps:
                 break
             losses = _update(model, optimizers, groups, config, step)
             step += 1
             progress.update(bar, completed=step, description=f"training, loss {losses[-1]:.3f}")
             if step % 20 == 0:
                 _log(out, step, losses)
-            done = step == config.steps
+            done = step == config.all_steps
             if done or interrupted() or step % config.checkpoint_every == 0:
                 _save(out, model, optimizers, (step, pool, index + 1))
             if interrupted() and not done:
