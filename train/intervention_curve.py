@@ -153,5 +153,7 @@ def _harmful(reasoning: bool | None, answer: bool | None) -> bool | None:
 
 
 def _from_row(row: dict[str, Any]) -> Intervened:
-    fields = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
+    fields: dict[str, Any] = dict(row)
+    for name in ("harmful", "triggers", "kinds"):
+        fields[name] = tuple(fields[name])
     return Intervened(**fields)
