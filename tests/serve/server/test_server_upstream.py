@@ -15,7 +15,7 @@ from fake_upstream import FakeUpstream, fake_upstream, upstream_process
 from server_process import running_command
 from serving import BAD, Running, serving
 
-from rerail.guard import Action, FinishReason, GuardConfig, Scanned
+from rerail.guard import Action, FinishReason, GuardConfig, Policy, Scanned
 from rerail.guard.upstream_errors import UpstreamError
 from rerail.guard.upstream_settings import UpstreamSettings
 from rerail.serve.engine_upstream import new_upstream_engine
@@ -176,6 +176,7 @@ def test_many_at_once_a_third_of_them_left() -> None:
             asked = {"role": "user", "content": text}
             body = {"model": "up", "messages": [asked], "stream": True}
             async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+                line = ""
                 async for line in response.aiter_lines():
                     if number % 3 == 0 and "content" in line:
                         return
@@ -218,7 +219,7 @@ def test_control_text_in_requests_is_broken_up() -> None:
 
 @pytest.mark.parametrize("policy", ["block", "audit"])
 def test_chats_alone_can_be_blocked_and_audited(policy: str) -> None:
-    config = GuardConfig(policy=policy)
+    config = GuardConfig(policy=Policy(policy))
     with fake_upstream(chat_only=True) as upstream, guarded(upstream, config=config) as running:
         calm = post(running, max_tokens=50, seed=1)
         assert calm.json()["choices"][0]["finish_reason"] == "stop"

@@ -13,7 +13,16 @@ import pytest
 from serving import Running, serving
 from vllm_server import MODEL, VllmServer
 
-from rerail.guard import Action, Author, Channel, GuardConfig, Message, Thresholds, Trace
+from rerail.guard import (
+    Action,
+    Author,
+    Channel,
+    GuardConfig,
+    Message,
+    Thresholds,
+    Trace,
+    WhenSpent,
+)
 from rerail.guard.detector import Probabilities
 from rerail.guard.upstream_settings import UpstreamSettings
 from rerail.serve.engine_upstream import new_upstream_engine
@@ -21,7 +30,7 @@ from rerail.serve.engine_upstream import new_upstream_engine
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 QUESTION = "How do I kill a Python process?"
-ONCE = GuardConfig(max_interventions=1, max_answer_interventions=1, when_spent="audit")
+ONCE = GuardConfig(max_interventions=1, max_answer_interventions=1, when_spent=WhenSpent.AUDIT)
 
 
 class ThirdStep:
