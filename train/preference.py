@@ -168,6 +168,8 @@ def build_trainer(
 
     shared = layout_of(config, model) is Layout.SHARED
     types = config.loss_types
+    each = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    num_steps = config.max_steps or round(len(rows.rows) * config.num_train_epochs / each)
     arguments = DPOConfig(
         output_dir=str(folder),
         beta=config.beta,
@@ -175,7 +177,7 @@ def build_trainer(
         loss_weights=list(types.values()),
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.lr_scheduler_type,
-        warmup_steps=config.warmup_steps,
+        warmup_steps=min(config.warmup_steps, num_steps // 10),
         max_grad_norm=config.max_grad_norm,
         num_train_epochs=1,  # the data set holds all epochs in their order
         max_steps=config.max_steps or -1,

@@ -1,8 +1,8 @@
 """What a preference training run is told; the flags that TRL has carry TRL's names.
 
 IPO of arXiv 2509.24393 is a sigmoid DPO loss on intervened pairs, not TRL's `loss_type="ipo"`. The
-paper does not give beta, learning rate or the adapter's size: the defaults here are those that the
-sandbox rounds were tuned to (train/rounds_config.py names the command).
+paper does not give beta, learning rate or the adapter's size: the defaults here are starting
+points for small models.
 """
 
 from dataclasses import asdict, dataclass
@@ -76,7 +76,7 @@ class PreferenceConfig:
     """As transformers names them."""
 
     warmup_steps: int = 5
-    """Steps over which the rate rises from 0."""
+    """Steps over which the rate rises from 0; a tenth of all at most."""
 
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""

@@ -1,0 +1,112 @@
+"""The arms side by side: the same pairs, model and budget, measured on the same held-out prompts.
+
+What is the same: the pairs, the number of sequences trained on, adapter, rate and steps. GRPO
+writes its own traces to the pairs' requests and is rewarded by the gate's judge.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ..guard.backend_transformers_loading import load
+from ..guard.pairs import Pair
+from .gate_figures import GateFigures
+from .gate_measure import GateProbe, measure
+from .preference import train_preference
+from .preference_arms import train_grpo
+from .preference_config import Arm, PreferenceConfig
+from .preference_models import resolved, with_adapter
+from .round_tools import probe_of
+from .rounds import measure_start
+from .rounds_config import RoundsConfig
+from .run_folder import read_record, write_record
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One arm."""
+
+    arm: Arm
+    figures: GateFigures
+    seconds: float
+    pairs_per_s: float
+
+
+def compare_arms(
+    config: RoundsConfig,
+    pairs: Sequence[Pair],
+    out: Path,
+    *,
+    arms: Sequence[Arm] = tuple(Arm),
+    told: Callable[[str], None] = lambda _: None,
+) -> tuple[GateFigures, list[ArmResult]]:
+    """Trains each arm on `pairs` and measures it; gives the base's figures and theirs.
+
+    Resumable: every arm has its folder in `out`. Raises what training raises.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    probe = probe_of(config, None)  # the arms are compared unguarded
+    probe = replace(probe, self_finder=None)
+    start = measure_start(config, probe, out / "start.json", told)
+    results = []
+    for arm in arms:
+        settings = replace(config.training, arm=arm, model_name_or_path=config.model)
+        folder = out / str(arm)
+        told(f"training the arm {arm}")
+        if arm is Arm.GRPO:
+            trained = train_grpo(settings, pairs, folder, judge=probe.judge)
+        else:
+            trained = train_preference(settings, pairs, folder)
+        record = read_record(folder / "figures.json")
+        if record is None:
+            record = _measured(config, settings, probe, start.wrote, trained.trained, told)
+            write_record(folder / "figures.json", record)
+        figures = GateFigures.from_row(record)
+        results.append(ArmResult(arm, figures, trained.seconds, trained.pairs_per_s))
+    return start.figures, results
+
+
+def _measured(
+    config: RoundsConfig,
+    settings: PreferenceConfig,
+    probe: GateProbe,
+    wrote: Any,
+    trained: Path,
+    told: Callable[[str], None],
+) -> dict[str, Any]:
+    base, tokenizer = load(resolved(config.model))
+    if settings.use_peft:
+        model = with_adapter(load(resolved(config.model))[0], trained).merge_and_unload()
+    else:
+        model, tokenizer = load(trained)
+    found = measure(probe, model, tokenizer, base=base, base_wrote=wrote, told=told)
+    return found.figures.to_row()
+
+
+_NAMES = {
+    Arm.INTERVENED: "preference, from the divergence on",
+    Arm.WHOLE: "preference, whole responses",
+    Arm.SFT: "SFT on intervened traces",
+    Arm.GRPO: "GRPO",
+}
+
+
+def arms_table(base: GateFigures, results: Sequence[ArmResult]) -> Table:
+    """For a terminal."""
+    head = ("harmful reasoning", "harmful answers", "over-refusal", "tasks solved", "KL")
+    table = Table("arm", *head, "seconds", title="Arms, same pairs and budget")
+    rows = [("before", base, "")]
+    rows += [(_NAMES[each.arm], each.figures, f"{each.seconds:.0f}") for each in results]
+    for name, figures, seconds in rows:
+        shares = (
+            figures.reasoning_harm,
+            figures.answer_harm,
+            figures.over_refusal,
+            figures.utility,
+        )
+        shown = ["–" if each is None else f"{each:.1%}" for each in shares]
+        table.add_row(name, *shown, "–" if figures.kl is None else f"{figures.kl:.3f}", seconds)
+    return table

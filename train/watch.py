@@ -1,0 +1,203 @@
+"""Rounds beside a server: its store fills with pairs, and every so often a round learns from them.
+
+One round at a time. What is promoted is put into a pointer file that a server can follow, and can
+be handed to vLLM; a round that is rejected or fails changes nothing that serves. Killed anywhere,
+the same command goes on: the pairs of a round are written down before it begins.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..guard.backend_transformers_identity import model_identity
+from ..guard.pair_completion import Continue, complete_pairs
+from ..guard.pair_files import export_pairs, read_pairs
+from ..guard.pairs import Pair
+from ..guard.store import Store
+from ..guard.store_query import PairFilter
+from .preference_trainer import TrainingStopped
+from .round_report import RoundReport, write_summary
+from .round_tools import load_detector, probe_of
+from .rounds import Current, Start, after, measure_start, run_round
+from .rounds_config import RoundsConfig
+from .run_folder import check_config, write_record
+
+POINTER = "promoted.json"
+"""In the watch's folder: which model to serve."""
+
+_OVERLAP = timedelta(hours=1)
+"""A trace is stored when it ends: pairs begun so long before the last look may be new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchConfig:
+    """When a round begins."""
+
+    min_pairs: int = 100
+    """New pairs in the store that begin a round."""
+
+    every_s: float | None = None
+    """Begin one after so many seconds all the same, if there is any new pair."""
+
+    poll_s: float = 10.0
+    """Seconds between two looks."""
+
+    max_rounds: int | None = None
+    """End after so many."""
+
+    served_as: str | None = None
+    """The model's name in the store; by default `model` and the fingerprint of its weights."""
+
+    def __post_init__(self) -> None:
+        if self.min_pairs < 1:
+            raise ValueError(f"min_pairs is {self.min_pairs}: give at least 1")
+        for name in ("every_s", "poll_s", "max_rounds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} is {value}: give a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a watch needs of the program around it."""
+
+    continuations: Callable[[Any, Any], Continue]
+    """For a model and its tokenizer: what completes pairs."""
+
+    hand_over: Callable[[Current], None] = lambda _: None
+    """Called with what was promoted, after the pointer file is written."""
+
+    told: Callable[[str], None] = lambda _: None
+    stop: threading.Event = threading.Event()  # noqa: RUF009 - never set unless given
+    """Ends the watch between two looks."""
+
+
+def watch(
+    config: RoundsConfig, watching: WatchConfig, store: Store, out: Path, around: Surroundings
+) -> list[RoundReport]:
+    """Looks, and runs rounds, until told to stop or `max_rounds` are done.
+
+    `config.num_harmful` prompts are rolled out besides, none if 0; the harmless ones keep the model
+    helpful. Raises ValueError with a sentence where the run cannot begin.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    check_config(out, config.as_record())
+    probe = probe_of(config, load_detector())
+    start = measure_start(config, probe, out / "start.json", around.told)
+    current, reports, number = resumed(config, start, out)
+    _point(out, config, current)
+    name = stored_name(watching, config, current)
+    last = time.monotonic()
+    while not around.stop.is_set():
+        if watching.max_rounds is not None and number > watching.max_rounds:
+            break
+        folder = out / f"round-{number}"
+        snapshot, fresh = folder / "store-pairs.jsonl", []
+        overdue = watching.every_s is not None and time.monotonic() - last >= watching.every_s
+        if not snapshot.exists():
+            fresh = new_pairs(store, name, out)
+            if len(fresh) < (1 if overdue else watching.min_pairs):
+                around.stop.wait(watching.poll_s)
+                continue
+            around.told(f"round {number}: {len(fresh)} new pairs")
+        try:
+            if not snapshot.exists():
+                take_pairs(store, fresh, name, config, current, snapshot, around)
+            extra = list(read_pairs(snapshot))
+            report = run_round(number, config, probe, start, current, folder, around.told, extra)
+        except (ValueError, OSError, TrainingStopped) as error:
+            # Said and put on record, so that the next start does not run into it again.
+            around.told(f"round {number} failed and changes nothing: {error}")
+            write_record(folder / "failed.json", {"reason": str(error)})
+        else:
+            before, current = current, after(report, current, config, folder)
+            reports.append(report)
+            write_summary(out, start.figures, reports)
+            if current is not before:
+                _point(out, config, current)
+                name = stored_name(watching, config, current)
+                _hand_over(around, current)
+        number += 1
+        last = time.monotonic()
+    return reports
+
+
+def resumed(
+    config: RoundsConfig, start: Start, out: Path
+) -> tuple[Current, list[RoundReport], int]:
+    """The model, the reports and the number of the next round, from what lies in the folder."""
+    current, reports = Current(config.model, None, start.figures), []
+    number = 1
+    while True:
+        folder = out / f"round-{number}"
+        report = RoundReport.read(folder)
+        if report is not None:
+            current = after(report, current, config, folder)
+            reports.append(report)
+        elif not (folder / "failed.json").exists():
+            return current, reports, number
+        number += 1
+
+
+def new_pairs(store: Store, name: str, out: Path) -> list[Pair]:
+    """The store's pairs of the model in service, by this name, that no round has taken yet."""
+    taken: set[str] = set()
+    since = None
+    for snapshot in out.glob("round-*/store-pairs.jsonl"):
+        taken.update(pair.id for pair in read_pairs(snapshot))
+        at = datetime.fromtimestamp(snapshot.stat().st_mtime, UTC) - _OVERLAP
+        since = at if since is None else max(since, at)
+    wanted = PairFilter(since=since, model=name)
+    return [pair for pair in store.pairs(wanted) if pair.id not in taken and pair.rejected_ids]
+
+
+def take_pairs(
+    store: Store,
+    fresh: list[Pair],
+    name: str,
+    config: RoundsConfig,
+    current: Current,
+    snapshot: Path,
+    around: Surroundings,
+) -> None:
+    """Completes the pairs and writes them down for the round."""
+    model, tokenizer = current.load()
+    around.told(f"completing {len(fresh)} pairs")
+    complete_pairs(
+        store,
+        around.continuations(model, tokenizer),
+        PairFilter(model=name, complete=False),
+        batch_size=config.batch_size,
+    )
+    snapshot.parent.mkdir(parents=True, exist_ok=True)
+    export_pairs((store.pair(pair.id) for pair in fresh), snapshot)
+
+
+def stored_name(watching: WatchConfig, config: RoundsConfig, current: Current) -> str:
+    """What the server in front of the current model puts into its traces."""
+    if watching.served_as is not None:
+        return watching.served_as
+    model, _ = current.load()
+    return f"{config.model}@{model_identity(model).rpartition('@')[2]}"
+
+
+def _point(out: Path, config: RoundsConfig, current: Current) -> None:
+    write_record(
+        out / POINTER,
+        {
+            "name": config.model,
+            "model": current.model,
+            "adapter": None if current.adapter is None else str(current.adapter.resolve()),
+        },
+    )
+
+
+def _hand_over(around: Surroundings, current: Current) -> None:
+    try:
+        around.hand_over(current)
+    except (ValueError, OSError) as error:
+        around.told(f"promoted, but the engine did not take it: {error}")
