@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -31,12 +32,28 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "trace browse": ("cli_watch:browse", "Browse with keys, and mark steps by hand."),
     "trace diff": ("cli_trace:diff", "Two traces of one request, step by step."),
     "trace export": ("cli_trace:export", "One trace as HTML, SVG or Markdown."),
+    "train": (None, "Train a model on what its interventions taught."),
+    "train rounds": ("cli_train:rounds", "Rollouts, pairs, training and gate, round after round."),
+    "train rollouts": ("cli_train_rollouts:rollouts", "Originals, cues, triggers, verdicts."),
+    "train triggers": ("cli_train_rollouts:triggers", "Triggers of the model's own, compared."),
+    "train pairs": ("cli_train_pairs:pairs", "Preference pairs from rollouts, store and files."),
+    "train preference": ("cli_train:preference", "Train on preference pairs."),
+    "train gate": ("cli_train:gate", "Measure a trained model and say whether it may serve."),
+    "train arms": ("cli_train_compare:arms", "Compare ways of training on the same pairs."),
+    "train table": ("cli_train_compare:table", "The mean over several runs of rounds."),
+    "train watch": ("cli_train_watch:watch", "Rounds beside a server, from what it stores."),
+    "eval": ("cli_eval:evaluate", "Measure a model: harm, over-refusal, accuracy, arm by arm."),
+    "eval csr": ("cli_eval:csr", "Continuation safety ratio and turning points."),
+    "eval interventions": ("cli_eval:interventions", "Harm after 0 to k interventions."),
+    "eval thresholds": ("cli_eval:thresholds", "Re-score recorded traces at every threshold."),
+    "eval study": ("cli_eval:study", "The paper's findings, reproduced on the sandbox."),
     "pairs": (None, "The preference pairs that interventions leave behind."),
     "pairs export": ("cli_pairs:export", "Write them to a file."),
     "pairs complete": ("cli_pairs:complete", "Generate what the guard cut off."),
     "pairs purge": ("cli_pairs:purge", "Delete traces and pairs for good."),
 }
-"""Every command: its function, `None` for a group of commands, and what a list says of it."""
+"""Every command: its function, `None` for a mere group of commands, and what a list says of it. A
+function with commands below it is what the group does without one."""
 
 _HELP = """Puts a reasoning model's train of thought back on the rails while it is still thinking.
 
@@ -79,9 +96,11 @@ def new_app(tokens: Sequence[str] = ()) -> App:
     groups = {"": app}
     for path, (function, summary) in COMMANDS.items():
         group, _, name = path.rpartition(" ")
-        if function is None:
+        if any(other.startswith(f"{path} ") for other in COMMANDS):
             groups[path] = _new_app(name, summary)
             groups[group].command(groups[path])
+            if function is not None and name in tokens:
+                _set_default(groups[path], function)
         elif name in tokens:
             # Markdown flows the docstring's paragraphs; it takes a while to load.
             groups[group].command(f"rerail.serve.{function}", name=name, help_format="markdown")
@@ -91,6 +110,13 @@ def new_app(tokens: Sequence[str] = ()) -> App:
         help="Install tab completion for this shell (bash, zsh or fish), then open a new one."
     )
     return app
+
+
+def _set_default(app: App, function: str) -> None:
+    """What a group of commands does by itself, with its own help text."""
+    module, _, attribute = function.partition(":")
+    app.default(getattr(import_module(f"rerail.serve.{module}"), attribute))
+    app.help, app.help_format = None, "markdown"
 
 
 def _launcher(app: App) -> None:
@@ -113,7 +139,9 @@ def _launcher(app: App) -> None:
             Show the traceback of an error.
         """
         if config is not None:
-            sections = read_config(config, list(COMMANDS))
+            sections = read_config(
+                config, {path: function is not None for path, (function, _) in COMMANDS.items()}
+            )
             app.config = (ConfigSections(data=sections, source=str(config)),)
         try:
             command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)

@@ -13,15 +13,16 @@ What stands on the command line wins over the file. A section or an option that 
 an error, since a misspelt threshold must not go unnoticed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .cli_errors import UsageError
 
 
-def read_config(path: Path, commands: Sequence[str]) -> dict[str, Any]:
-    """The file's sections. `commands` holds the known ones; "pairs export" lies in "pairs".
+def read_config(path: Path, commands: Mapping[str, bool]) -> dict[str, Any]:
+    """The file's sections. `commands` holds the known ones and whether they take options
+    themselves; "pairs export" lies in "pairs", beside the options of "pairs" if it has any.
 
     Raises `UsageError` for a file that cannot be read, is no YAML, or has an unknown section.
     """
@@ -37,7 +38,7 @@ def read_config(path: Path, commands: Sequence[str]) -> dict[str, Any]:
     return _section(content, "", commands, f"--config {path}")
 
 
-def _section(content: Any, group: str, commands: Sequence[str], where: str) -> dict[str, Any]:
+def _section(content: Any, group: str, commands: Mapping[str, bool], where: str) -> dict[str, Any]:
     """The sections of one group of commands."""
     if content is None:
         return {}
@@ -46,6 +47,10 @@ def _section(content: Any, group: str, commands: Sequence[str], where: str) -> d
     sections: dict[str, Any] = {}
     for name, value in content.items():
         command = f"{group} {name}".strip()
+        if command not in commands and commands.get(group):
+            if value is not None:
+                sections[str(name).replace("_", "-")] = value
+            continue
         if command not in commands:
             known = ", ".join(each for each in commands if each.startswith(group))
             raise UsageError(f"{where}: no command is called {command!r} (known: {known})")
