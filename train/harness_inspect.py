@@ -23,7 +23,7 @@ try:
         modelapi,
     )
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
-    raise ImportError("this needs inspect_ai: pip install 'rerail[harness]'") from error
+    raise ImportError("this needs inspect_ai: pip install inspect_ai") from error
 
 
 class GuardedAPI(ModelAPI):

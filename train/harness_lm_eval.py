@@ -13,7 +13,7 @@ try:
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
-    raise ImportError("this needs lm-evaluation-harness: pip install 'rerail[harness]'") from error
+    raise ImportError("this needs lm-evaluation-harness: pip install lm-eval") from error
 
 
 @register_model("rerail")

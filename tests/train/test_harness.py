@@ -49,7 +49,7 @@ def test_answers_are_guarded(responder: GuardedResponder) -> None:
 
 
 def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> None:
-    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra harness)")
+    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
     import lm_eval
     from lm_eval.api.task import ConfigurableTask
 
@@ -79,10 +79,10 @@ def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> N
 
 
 def test_inspect(responder: GuardedResponder, tmp_path: Path) -> None:
-    pytest.importorskip("inspect_ai", reason="inspect_ai is not installed (extra harness)")
+    pytest.importorskip("inspect_ai", reason="inspect_ai is not installed")
     from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
-    from inspect_ai.model import get_model
+    from inspect_ai.model import GenerateConfig, get_model
     from inspect_ai.scorer import includes
     from inspect_ai.solver import generate
 
@@ -93,7 +93,8 @@ def test_inspect(responder: GuardedResponder, tmp_path: Path) -> None:
         solver=generate(),
         scorer=includes(),
     )
-    model = get_model("rerail/scripted", responder=responder, memoize=False, max_tokens=200)
+    config = GenerateConfig(max_tokens=200)
+    model = get_model("rerail/scripted", config=config, memoize=False, responder=responder)
     assert isinstance(model.api, GuardedAPI)
     (log,) = eval(task, model=model, log_dir=str(tmp_path), display="none")
     assert log.status == "success", log.error
