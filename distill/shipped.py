@@ -1,17 +1,20 @@
-"""Rebuilds the shipped student: `python -m rerail.distill.shipped --data DIR --encoder DIR ...`.
+"""Rebuilds the shipped student: `python -m rerail.distill.shipped --data DIR --out DIR`.
 
 The encoder is fitted in passes, each going on from the one before with another sample: a pass is
-short enough to be looked at before the next, and the held-out fold is the same in all. An hour and
-a half on one core. The result is the same in kind and not bit for bit: sums differ by machine.
+short enough to be looked at before the next, and the held-out fold is the same in all. About two
+hours on one core; `--scale 0.02` walks the whole path in minutes. A run that was stopped goes on
+where it was. The result is the same in kind and not bit for bit: sums differ by machine.
+
+`rerail distill shipped` writes the sandbox's files first and then calls `rebuild`.
 """
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .config import DistillConfig
+from .config import DEFAULT_ENCODER, DistillConfig
 from .encoder_fit import EncoderFit
 from .run import distill, fit_encoder_only
 from .screen_fit import ScreenFit
@@ -20,6 +23,16 @@ logger = logging.getLogger(__name__)
 
 HELD_MARKS = ("china", "ccp")
 """Essays about one country are held out: the trace ids name it."""
+
+CORPUS = Path(__file__).parent / "corpus"
+"""This project's own traces and requests."""
+
+SANDBOX_WORLD, SANDBOX_WRITTEN, SANDBOX_REQUESTS = (
+    "sandbox_world.jsonl",
+    "sandbox_written.jsonl",
+    "sandbox_requests.jsonl",
+)
+"""Names of the sandbox's files: the world's traces, those that its model wrote, requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +47,53 @@ class Pass:
     """Share of the traces, by file."""
 
     opener_share: float = 0.0
+    head_learning_rate: float = 1e-3
 
 
-_FEW = {"gsm8k_test": 0.08, "math500": 0.2, "star1_r1_safe": 0.1}
-_NARROW = {"advbench_r1_llama_8b": 0.05, "star1_r1_safe": 0.02, "essays_benign": 0.02}
+_FEW = {
+    "gsm8k_test": 0.08,
+    "math500": 0.2,
+    "star1_r1_safe": 0.1,
+    "sandbox_requests": 0.2,
+    "sandbox_world": 0.1,
+}
+_NARROW = {
+    "advbench_r1_llama_8b": 0.05,
+    "star1_r1_safe": 0.02,
+    "essays_benign": 0.02,
+    "sandbox_world": 0.1,
+    "sandbox_written": 0.1,
+}
+_MOST = {
+    "gsm8k_test": 0.02,
+    "math500": 0.03,
+    "star1_r1_safe": 0.1,
+    "advbench_r1_llama_8b": 0.2,
+    "authored": 0.3,
+    "traces_a": 0.3,
+    "traces_b": 0.3,
+    "traces_c": 0.3,
+    "harmfulqa": 0.1,
+    "catqa_english": 0.2,
+    "do_not_answer": 0.2,
+    "or_bench": 0.4,
+    "requests": 0.2,
+    "requests_b": 0.1,
+    "requests_c": 0.8,
+    "sandbox_requests": 0.6,
+    "sandbox_world": 0.25,
+}
+_WIDE = {
+    "authored": 0.06,
+    "traces_a": 0.1,
+    "traces_b": 0.1,
+    "traces_c": 0.1,
+    "advbench_r1_llama_8b": 0.05,
+    "star1_r1_safe": 0.03,
+    "essays_benign": 0.02,
+    "sandbox_world": 0.22,
+    "sandbox_written": 0.1,
+}
 PASSES: tuple[Pass, ...] = (
     Pass(1e-4, requests={"requests": 0.0, "requests_b": 0.0}),
     Pass(1e-4, requests=_FEW | {"harmfulqa": 0.5, "catqa_english": 0.7}, traces=_NARROW | {
@@ -54,82 +110,158 @@ PASSES: tuple[Pass, ...] = (
     Pass(7e-5, requests=_FEW | {"harmfulqa": 0.1, "catqa_english": 0.2, "do_not_answer": 0.15,
         "or_bench": 0.4, "requests": 0.25, "requests_b": 0.3}, traces=_NARROW | {"authored": 0.08,
         "traces_a": 0.08, "traces_b": 0.15, "traces_c": 0.2}, opener_share=0.1),
+    Pass(1e-4, requests=_MOST, traces=_WIDE, opener_share=0.05, head_learning_rate=3e-4),
 )  # fmt: skip
-"""The passes of the shipped student, in order."""
+"""The passes of the shipped student, in order. The first six were made for a smaller corpus; the
+last reads further twins and the sandbox's traces and answers."""
 
 
-def rebuild(
-    data: Path,
-    corpus: Path,
-    encoder: str,
-    out: Path,
-    *,
-    sandbox_traces: Sequence[Path] = (),
-    sandbox_requests: Sequence[Path] = (),
-) -> Path:
-    """Fits the passes and distils; gives the student's folder.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Where the data lies and how much of it is used."""
 
-    `data` holds `traces/` and `prompts/`, `corpus` this project's own files. Sandbox files, if
-    given, are learned from too; sandbox traces are not used for thresholds. Resumable.
-    """
-    own = sorted(corpus.glob("traces*.jsonl"))
-    real = (*sorted((data / "traces").glob("*.jsonl")), *own)
-    asked = (
-        *sorted((data / "prompts").glob("*.jsonl")),
-        *sorted(corpus.glob("requests*.jsonl")),
-        *sandbox_requests,
-    )
-    before: Path | None = None
-    config: DistillConfig | None = None
-    for number, one in enumerate(PASSES):
-        config = DistillConfig(
-            out=out / f"pass-{number}",
-            traces=(*real, *sandbox_traces),
-            requests=asked,
-            encoder=encoder,
+    data: Path
+    """Folder with `traces/` and `prompts/`."""
+
+    out: Path
+    """Folder of the run: one folder a pass, then `final`."""
+
+    encoder: str = DEFAULT_ENCODER
+    sandbox: Path | None = None
+    """Folder with the sandbox's files; without it they are left out."""
+
+    scale: float = 1.0
+    """Share of all data that is used, 0..1: a small one tries the path, not the student."""
+
+    first_pass: int = 0
+    """Number of the first pass to do, from 0: those before are in `weights`."""
+
+    weights: Path | None = None
+    """Encoder weights of the passes before the first one."""
+
+    notes: str = ""
+    """Said in the card."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.scale <= 1.0:
+            raise ValueError(f"scale is {self.scale}: give a share above 0, at most 1")
+        if not 0 <= self.first_pass <= len(PASSES):
+            raise ValueError(f"first_pass is {self.first_pass}: give 0 to {len(PASSES)}")
+        if (self.weights is None) != (self.first_pass == 0):
+            raise ValueError("weights and first_pass go together: the weights are those before it")
+        if not any(self.data.glob("traces/*.jsonl")):
+            raise ValueError(f"{self.data} holds no traces/*.jsonl: name the folder with the data")
+
+    @property
+    def traces(self) -> tuple[Path, ...]:
+        """All files of traces."""
+        return (
+            *sorted(self.data.glob("traces/*.jsonl")),
+            *sorted(CORPUS.glob("traces*.jsonl")),
+            *self._of_sandbox(SANDBOX_WORLD, SANDBOX_WRITTEN),
+        )
+
+    @property
+    def requests(self) -> tuple[Path, ...]:
+        """All files of requests."""
+        return (
+            *sorted(self.data.glob("prompts/*.jsonl")),
+            *sorted(CORPUS.glob("requests*.jsonl")),
+            *self._of_sandbox(SANDBOX_REQUESTS),
+        )
+
+    def _of_sandbox(self, *names: str) -> list[Path]:
+        folder = self.sandbox
+        return [] if folder is None else [folder / n for n in names if (folder / n).exists()]
+
+    def pass_config(self, number: int, before: Path | None) -> DistillConfig:
+        """The settings of one pass."""
+        one = PASSES[number]
+        stems = [path.stem for path in (*self.traces, *self.requests)]
+        return DistillConfig(
+            out=self.out / f"pass-{number}",
+            traces=self.traces,
+            requests=self.requests,
+            encoder=self.encoder,
             initial_encoder=before,
             held_marks=HELD_MARKS,
-            request_shares=dict(one.requests),
-            trace_shares=dict(one.traces),
+            request_shares=self._scaled(stems, one.requests),
+            trace_shares=self._scaled(stems, one.traces),
+            step_shares=STEP_SHARES,
+            doubled_sources=("xstest", "jailbreakbench"),
             opener_share=one.opener_share,
+            apart_sources=tuple(stem for stem in stems if stem in APART),
             max_steps=14,
-            encoder_fit=EncoderFit(num_epochs=1, learning_rate=one.learning_rate, seed=number),
+            encoder_fit=EncoderFit(
+                num_epochs=1,
+                learning_rate=one.learning_rate,
+                head_learning_rate=one.head_learning_rate,
+                seed=number,
+            ),
         )
-        before = fit_encoder_only(config)
+
+    def final_config(self, before: Path) -> DistillConfig:
+        """The settings of everything after the encoder."""
+        return replace(
+            self.pass_config(len(PASSES) - 1, before),
+            out=self.out / "final",
+            num_replayed=self._number(520),
+            num_drills=self._number(200),
+            num_apart=self._number(160),
+            num_soft_traces=self._number(250),
+            num_tries=self._number(1000),
+            screen_fit=ScreenFit(
+                num_epochs=4, max_units=300, num_traces=self._number(2600, at_least=24)
+            ),
+            notes=self.notes,
+        )
+
+    def _scaled(self, stems: Iterable[str], shares: Mapping[str, float]) -> dict[str, float]:
+        return {stem: round(shares.get(stem, 1.0) * self.scale, 6) for stem in stems}
+
+    def _number(self, whole: int, at_least: int = 20) -> int:
+        return max(at_least, round(whole * self.scale))
+
+
+STEP_SHARES: Mapping[str, float] = {
+    "advbench_r1_llama_8b": 0.25,
+    "star1_r1_safe": 0.25,
+    "essays_benign": 0.08,
+    "sandbox_world": 0.35,
+    "sandbox_written": 0.35,
+}
+APART = ("sandbox_world", "sandbox_written")
+"""Files whose harmless traces keep the false-alarm limit by themselves."""
+
+
+def rebuild(recipe: Recipe) -> Path:
+    """Fits the passes and distils; gives the student's folder. Resumable."""
+    before = recipe.weights
+    for number in range(recipe.first_pass, len(PASSES)):
+        before = fit_encoder_only(recipe.pass_config(number, before))
         logger.info("pass %d of %d done", number + 1, len(PASSES))
-    assert config is not None and before is not None
-    final = replace(
-        config,
-        out=out / "final",
-        traces=real,
-        initial_encoder=before,
-        num_replayed=520,
-        harmless_limit=0.02,
-        screen_fit=ScreenFit(num_epochs=4, max_units=300),
-        num_soft_traces=350,
-    )
-    return distill(final, fitted=before)
+    if before is None:
+        raise ValueError("there is no pass to do and there are no weights to go on from")
+    return distill(recipe.final_config(before), fitted=before)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description="Rebuild the shipped student.")
     parser.add_argument("--data", type=Path, required=True, help="folder with traces/ and prompts/")
-    parser.add_argument("--corpus", type=Path, default=Path("distill/corpus"))
-    parser.add_argument("--encoder", default=DistillConfig.__dataclass_fields__["encoder"].default)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sandbox-traces", type=Path, nargs="*", default=[])
-    parser.add_argument("--sandbox-requests", type=Path, nargs="*", default=[])
-    options = parser.parse_args()
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
+    parser.add_argument("--sandbox", type=Path, help="folder with the sandbox's files")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the data that is used")
+    parser.add_argument("--first-pass", type=int, default=0)
+    parser.add_argument("--weights", type=Path, help="encoder weights before --first-pass")
+    parser.add_argument("--notes", default="", help="said in the model card")
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    folder = rebuild(
-        options.data,
-        options.corpus,
-        options.encoder,
-        options.out,
-        sandbox_traces=options.sandbox_traces,
-        sandbox_requests=options.sandbox_requests,
-    )
+    try:
+        folder = rebuild(Recipe(**vars(options)))
+    except ValueError as error:
+        raise SystemExit(f"rerail: {error}") from None
     logger.info("copy the files of %s to guard/student", folder)
 
 

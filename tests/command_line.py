@@ -43,7 +43,11 @@ class CommandLine:
         return self.home / "data" / "rerail" / "rerail.db"
 
     def __call__(
-        self, *arguments: str | Path, given: str = "", before: Sequence[str | Path] = ()
+        self,
+        *arguments: str | Path,
+        given: str = "",
+        before: Sequence[str | Path] = (),
+        timeout: float = 240,
     ) -> Done:
         """`given` is standard input; `before` a command that runs this one."""
         done = subprocess.run(
@@ -54,7 +58,7 @@ class CommandLine:
             encoding="utf-8",
             cwd=self.home,
             env=self.environment,
-            timeout=240,
+            timeout=timeout,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 

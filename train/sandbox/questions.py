@@ -33,7 +33,7 @@ def is_cue_question(
 
 def is_harmful_question(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """A conversation of one user turn that asks whether the request is harmful."""
-    return [{"role": "user", "content": f"Request: {_request(messages)}\n{IS_HARMFUL}"}]
+    return [{"role": "user", "content": f"Request: {transcript(messages)}\n{IS_HARMFUL}"}]
 
 
 def first_cue_answer(first_cue: int | None, num_steps: int) -> tuple[str, str]:
@@ -57,7 +57,8 @@ def parse_first_cue(completion: str, num_steps: int) -> int | None:
     return int(found[0]) - 1 if int(found[0]) else None
 
 
-def _request(messages: Sequence[dict[str, str]]) -> str:
+def transcript(messages: Sequence[dict[str, str]]) -> str:
+    """A conversation as one text, without its system prompt: a lone turn is that text itself."""
     turns = [message for message in messages if message["role"] != "system"]
     if len(turns) == 1:
         return turns[0]["content"]
@@ -68,5 +69,5 @@ def _ask(
     messages: Sequence[dict[str, str]], steps: Sequence[str], question: str
 ) -> list[dict[str, str]]:
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
-    content = f"Request: {_request(messages)}\nSteps:\n{numbered}\n{question}"
+    content = f"Request: {transcript(messages)}\nSteps:\n{numbered}\n{question}"
     return [{"role": "user", "content": content}]

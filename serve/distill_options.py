@@ -1,0 +1,168 @@
+"""Options of `rerail distill`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from .cli_errors import CommandFailed, counted, options_checked, say
+from .options import Moment
+
+if TYPE_CHECKING:
+    from ..distill.labels import LabelledTrace
+    from ..distill.teachers import Teacher
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+"""That of `distill.config`, named here since loading that takes a while."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherChoice:
+    """Who labels the traces that nobody has labelled."""
+
+    teacher: Literal["labels", "keywords", "sentence", "judge"] = "labels"
+    """`labels`: the files' own, and unlabelled traces on harmful requests count as safe;
+    `keywords`: the baseline; `sentence`: a classifier fitted on the labelled ones; `judge`: a
+    model behind an OpenAI-compatible endpoint."""
+
+    judge_url: str | None = None
+    """The judge's address, such as https://host/v1."""
+
+    judge_model: str | None = None
+    """Its name there."""
+
+    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
+    """Sent as a bearer token. Others on this machine can read it here: prefer
+    RERAIL_JUDGE_API_KEY in the environment."""
+
+    judge_retries: int = 3
+    """Further tries after a failed call or an answer that cannot be read."""
+
+    judge_input_price: float = 0.0
+    """Dollars for a million input tokens, for the cost that is shown."""
+
+    judge_output_price: float = 0.0
+    """The same for output tokens."""
+
+    def __post_init__(self) -> None:
+        named = (self.judge_url, self.judge_model)
+        if self.teacher == "judge" and None in named:
+            raise ValueError("--teacher judge needs --judge-url and --judge-model")
+        if self.teacher != "judge" and any(named):
+            raise ValueError("--judge-url and --judge-model need --teacher judge")
+
+    @contextmanager
+    def ready(self, encoder: str, labelled: list["LabelledTrace"]) -> Iterator["Teacher"]:
+        """The teacher; afterwards says what a judge has cost."""
+        from ..distill.teachers import KeywordTeacher, LabelledFiles
+
+        if self.teacher == "judge":
+            from ..distill.judge_teacher import JudgeConfig, JudgeError, JudgeTeacher
+
+            with options_checked():
+                settings = JudgeConfig(
+                    url=self.judge_url or "",
+                    model=self.judge_model or "",
+                    api_key=self.judge_api_key,
+                    num_retries=self.judge_retries,
+                    dollars_per_million_input=self.judge_input_price,
+                    dollars_per_million_output=self.judge_output_price,
+                )
+            judge = JudgeTeacher(settings)
+            try:
+                yield judge
+            except JudgeError as error:
+                raise CommandFailed(f"{error}; the same command goes on from there") from error
+            finally:
+                usage = judge.usage
+                if usage.input_tokens:
+                    say(
+                        f"the judge labelled {counted(usage.num_traces, 'trace')} "
+                        f"({usage.num_unparsed} without an answer that could be read) with "
+                        f"{usage.input_tokens} + {usage.output_tokens} tokens, "
+                        f"${usage.dollars(settings):.2f}"
+                    )
+        elif self.teacher == "sentence":
+            from ..distill.sentence_teacher import SentenceTeacher, load_embedder
+
+            yield SentenceTeacher.from_traces(load_embedder(encoder), labelled)
+        else:
+            yield KeywordTeacher() if self.teacher == "keywords" else LabelledFiles()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTraces:
+    """Which of the store's traces are learned from as well."""
+
+    from_store: bool = False
+    """Learn from the store's traces too; they need a teacher other than `labels`."""
+
+    store: str | None = None
+    """A SQLite file or a postgresql:// URL; by default the one that other commands use."""
+
+    since: Moment = None
+    """Only traces begun since: a date, a time, or an age such as `2h` or `7d`."""
+
+    until: Moment = None
+    """Only traces begun before."""
+
+    def __post_init__(self) -> None:
+        chosen = (self.store, self.since, self.until)
+        if not self.from_store and any(each is not None for each in chosen):
+            raise ValueError("--store, --since and --until need --from-store")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """How the student is fitted, and when it may interrupt."""
+
+    encoder: str = DEFAULT_ENCODER
+    """The pre-trained sentence encoder: a hub name or a local folder (BERT architecture)."""
+
+    initial_encoder: Path | None = None
+    """Fitted weights to go on from: the `encoder.pt` of an earlier run."""
+
+    name: str = "rerail-student"
+    """The student's name, the first part of its identity."""
+
+    num_folds: int = 5
+    """One fold in so many of the requests, with all their traces, is held out for thresholds."""
+
+    held_sources: tuple[str, ...] = ()
+    """Files (their names without the ending) that are held out whole."""
+
+    measured_sources: tuple[str, ...] = ("alpaca_r1_llama_8b",)
+    """Files that are only measured on, neither trained nor calibrated."""
+
+    touchy_sources: tuple[str, ...] = ("essays_benign",)
+    """Files of harmless traces that read like harm and get their own false-alarm limit."""
+
+    harmless_limit: float = 0.01
+    """Share of ordinary harmless traces that may be interrupted."""
+
+    touchy_limit: float = 0.08
+    """The same for the touchy files."""
+
+    safe_limit: float = 0.05
+    """The same for deliberately safe traces on harmful requests."""
+
+    max_steps: int = 24
+    """Steps of a trace that are learned from."""
+
+    encoder_epochs: int = 2
+    """Passes over the data that fit the encoder."""
+
+    screen_epochs: int = 6
+    """Passes that fit the screen."""
+
+    num_tries: int = 1000
+    """Tries in the search for the weights of what the student believes."""
+
+    seed: int = 0
+    """Seed of everything that is drawn."""
