@@ -44,7 +44,7 @@ def rounds(
     sandbox
         The embedded model and its prompts.
     quick
-        One round with a budget of at most twelve minutes on two cores.
+        One round with a small budget of prompts.
     """
     if sandbox:
         if run.model != "sandbox" or not run.on_sandbox_world:

@@ -82,7 +82,7 @@ class RoundReport:
                 "tokens_per_pair": self.tokens_per_pair,
                 "num_pairs": self.num_pairs,
                 "training_s": self.training_s,
-                "student": self.student,
+                "new_student": self.student,
                 "figures": {"before": self.before.to_row(), "after": self.after.to_row()},
             },
         )
@@ -102,7 +102,7 @@ class RoundReport:
             num_pairs=record["num_pairs"],
             tokens_per_pair=record["tokens_per_pair"],
             training_s=record["training_s"],
-            student=record["student"],
+            student=record["new_student"],
         )
 
 

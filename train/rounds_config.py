@@ -130,7 +130,7 @@ class RoundsConfig:
         return self.prompts.partition(":")[0] == "sandbox"
 
     def quick(self) -> Self:
-        """The same with a budget of minutes on two cores."""
+        """The same with a small budget."""
         return replace(
             self,
             rounds=1,
