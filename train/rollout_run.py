@@ -21,7 +21,7 @@ def run_rollouts(
     config: RolloutConfig,
     *,
     model: str,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> RolloutReport:
     """Rolls out the prompts that have no record in the folder yet, and reports on all of them.
 
