@@ -112,6 +112,7 @@ def watch(
         except (ValueError, OSError, TrainingStopped) as error:
             # Said and put on record, so that the next start does not run into it again.
             around.told(f"round {number} failed and changes nothing: {error}")
+            folder.mkdir(parents=True, exist_ok=True)
             write_record(folder / "failed.json", {"reason": str(error)})
         else:
             before, current = current, after(report, current, config, folder)

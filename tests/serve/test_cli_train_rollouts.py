@@ -37,7 +37,7 @@ def test_wrong_use_is_one_sentence(rerail: CommandLine) -> None:
     done = rerail("train", "rollouts", "--prompts", prompts, "--out", "r")
     refused(done, 1, "prompts.jsonl line 2")
     done = rerail(*ROLL[:-2], "--prompts", prompts, "--out", "r")
-    refused(done, 1, "prompts.jsonl")
+    refused(done, 2, "exact", "sandbox")
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_rounds import SMALL
+from small_rounds import SMALL
 
 from rerail.train.rounds import run_rounds
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_rounds import SMALL
 
 from rerail.guard.pair_files import read_pairs
 from rerail.train.cue_finders import ExactFinder
 from rerail.train.gate_figures import GateFigures
-from rerail.train.preference_config import PreferenceConfig
 from rerail.train.prompts import sandbox_prompts
-from rerail.train.rollout_config import RolloutConfig
 from rerail.train.round_report import RoundReport, round_table, write_summary
 from rerail.train.round_tools import FinderJudge, probe_of, round_prompts
 from rerail.train.rounds import Current, after, run_rounds, training_settings
@@ -25,18 +24,6 @@ from rerail.train.rounds_config import Finder, JudgeName, Promotion, RoundsConfi
 from rerail.train.rounds_table import runs_table
 from rerail.train.run_folder import write_record
 from rerail.train.sandbox.kinds import Kind
-
-SMALL = RoundsConfig(
-    detector=Finder.EXACT,
-    rounds=1,
-    num_harmful=4,
-    num_harmless=4,
-    num_gate=2,
-    num_labelled=3,
-    rollouts=RolloutConfig(num_triggers=2, max_interventions=2, max_new_tokens=160),
-    training=PreferenceConfig(num_train_epochs=1, per_device_train_batch_size=2, use_cpu=True),
-)
-"""Seconds; promotes or rejects as chance has it."""
 
 
 def _figures(harm: float, **others: Any) -> GateFigures:

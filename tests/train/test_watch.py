@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from preference_pairs import pair
-from test_rounds import SMALL
+from small_rounds import SMALL
 
 from rerail.guard import Store
 from rerail.guard.backend_transformers_loading import load
