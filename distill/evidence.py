@@ -237,8 +237,9 @@ def draw(evidence: Evidence, folder: Path) -> None:
     pyplot.close(figure)
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for curve in evidence.curves:
-        if None not in curve.everywhere:
-            axes.plot(curve.shares, curve.everywhere, "o-", label=curve.source)
+        heights = [each for each in curve.everywhere if each is not None]
+        if len(heights) == len(curve.shares):
+            axes.plot(curve.shares, heights, "o-", label=curve.source)
     axes.set(xlabel="share of this source, beside all others", ylabel="AUROC a step, held out")
     if axes.lines:
         axes.legend(fontsize=7)

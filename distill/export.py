@@ -10,6 +10,7 @@ import logging
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -41,7 +42,7 @@ class ScreenStep(nn.Module):
     def forward(self, words: Tensor, gates: Tensor, state: Tensor) -> tuple[Tensor, ...]:
         """Pieces `[m, PIECES_PER_WORD]` to what they add to the gates; such gates and states
         `[n, ...]` to new states and log-odds; the weights of that step. See `guard.screen`."""
-        net = self.recurrent
+        net: Any = self.recurrent
         width = net.hidden_size
         # Of the recurrent biases only the last third is inside the reset gate's product.
         split = 2 * width

@@ -187,7 +187,7 @@ class Recipe:
             held_marks=HELD_MARKS,
             request_shares=self._scaled(stems, one.requests),
             trace_shares=self._scaled(stems, one.traces),
-            step_shares=STEP_SHARES,
+            step_shares=dict(STEP_SHARES),
             doubled_sources=("xstest", "jailbreakbench"),
             opener_share=one.opener_share,
             apart_sources=tuple(stem for stem in stems if stem in APART),

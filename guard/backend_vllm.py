@@ -58,8 +58,9 @@ class VllmBackend:
         self.defaults: Mapping[str, Any] = config.get_diff_sampling_param()
         """The model's own sampling settings."""
         ends = config.try_get_generation_config().get("eos_token_id")
-        marks = {tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id}
-        silent = marks.union(ends if isinstance(ends, list) else [ends]) - {None}
+        marks = [tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id]
+        marks += ends if isinstance(ends, list) else [ends]
+        silent = {mark for mark in marks if mark is not None}
         self._vocabulary = Vocabulary(tokenizer.backend_tokenizer, silent)
         self._name = uuid4().hex[:8]
         self._numbers = count()

@@ -62,7 +62,8 @@ def engine_identity(engine: AsyncLLM, name: str | None = None) -> str:
     hashing whole weights takes minutes; the engine's weights are in another process.
     """
     config = engine.model_config
-    name = name or config.served_model_name or config.model
+    served = config.served_model_name
+    name = name or (served[0] if isinstance(served, list) else served) or config.model
     folder = Path(config.model)
     if not folder.is_dir():
         found = cached_file(

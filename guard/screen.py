@@ -104,7 +104,7 @@ class Screen:
         after = state - new
         after *= gate[..., self._width :]
         after += new
-        return after
+        return after  # pyright: ignore[reportReturnType]  (float32, as its parts are)
 
     def _halved(self, gates: Floats) -> Floats:
         """Gates, or weights that give them, with the two logistic ones halved."""

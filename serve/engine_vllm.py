@@ -36,7 +36,9 @@ class VllmEngine:
         model_names: Sequence[str],
         reasoning_format: str = "auto",
     ) -> None:
-        tokenizer = tokenizer if tokenizer is not None else engine_tokenizer(engine)
+        if tokenizer is None:
+            tokenizer = engine_tokenizer(engine)
+        assert tokenizer is not None
         named = None if reasoning_format == "auto" else ReasoningFormat.named(reasoning_format)
         self.backend = VllmBackend(engine, tokenizer, reasoning_format=named)
         self.model_names = tuple(model_names)
@@ -76,7 +78,7 @@ def new_vllm_engine(choice: "EngineChoice") -> VllmEngine:
     arguments = engine_args(choice.model)
     if choice.max_model_len is not None:
         arguments["max_model_len"] = choice.max_model_len
-    engine = _started(arguments | choice.engine_args)
+    engine = _started(arguments | dict(choice.engine_args))
     return VllmEngine(engine, model_names=choice.names, reasoning_format=choice.reasoning_format)
 
 

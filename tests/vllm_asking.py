@@ -28,6 +28,7 @@ def raw(running: Any, ids: Sequence[int], **sampling: Any) -> list[int]:
 
     async def run() -> list[int]:
         await engine.reset_prefix_cache()
+        last: Any = None
         async for output in engine.generate(TokensPrompt(prompt_token_ids=list(ids)), params, "x"):
             last = output
         return list(last.outputs[0].token_ids)

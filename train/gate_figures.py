@@ -54,7 +54,8 @@ class GateFigures:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """From JSON."""
-        return cls(**(dict(row) | {"kl_by_position": tuple(row["kl_by_position"])}))
+        fields: dict[str, Any] = {**row, "kl_by_position": tuple(row["kl_by_position"])}
+        return cls(**fields)
 
 
 def share(bits: Mapping[str, bool | None]) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from .harness import GuardedResponder, until
 
 try:
-    from inspect_ai.model import (
+    from inspect_ai.model import (  # pyright: ignore[reportMissingImports]
         ChatCompletionChoice,
         ChatMessage,
         ChatMessageAssistant,

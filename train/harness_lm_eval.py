@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from .harness import GuardedResponder, until
 
 try:
-    from lm_eval.api.model import LM
-    from lm_eval.api.registry import register_model
+    from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
+    from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
     raise ImportError("this needs lm-evaluation-harness: pip install lm-eval") from error
 

@@ -102,7 +102,9 @@ def _train(
     reader = CompletionReader(tokenizer, end_ids(model, tokenizer))
     known = {record.id: record for record in prompts}
 
-    def rewards(prompt_id: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+    def rewards(
+        prompt_id: list[str], completion_ids: list[list[int]], **_: Any
+    ) -> list[float | None]:
         records = [known[each] for each in prompt_id]
         parts = [_parts(reader, p, ids) for p, ids in zip(records, completion_ids, strict=True)]
         verdicts = judge.judge(records, [part[0] for part in parts], [part[1] for part in parts])

@@ -36,7 +36,7 @@ def case(
     )  # fmt: skip
     step = np.array([[0.0, -9.0, 0.0]], np.float32)
     answer = np.array([[0.0, cue, 0.0]], np.float32)
-    return trace, ScoredTrace(trace.source, harmful, reading, step, np.zeros(1), answer)
+    return trace, ScoredTrace(trace.source, harmful, reading, step, np.zeros(1, np.float32), answer)
 
 
 def test_the_answer_is_scored_after_the_reasoning() -> None:
@@ -65,14 +65,16 @@ def test_a_channel_keeps_the_limit_on_its_own_answers() -> None:
 
 def test_too_few_answers_leave_the_threshold_of_the_reasoning() -> None:
     pairs = [case(False, -6.0, 0.0)] * (MIN_HARMLESS - 1)
-    answer, _ = choose_channels(CONFIG, *zip(*pairs, strict=True), WEIGHTS, 0.7)
+    traces, scored = zip(*pairs, strict=True)
+    answer, _ = choose_channels(CONFIG, traces, scored, WEIGHTS, 0.7)
     assert answer.end == 0.7 and answer.num_harmless == 0
 
 
 def test_tool_calls_are_counted_apart_and_inside_is_never_lower() -> None:
     pairs = [case(False, 9.0, 9.0, Channel.TOOL_CALL)] * MIN_HARMLESS
     pairs += [case(False, -6.0, 0.0)] * MIN_HARMLESS
-    choices = choose_channels(CONFIG, *zip(*pairs, strict=True), WEIGHTS, 0.7)
+    traces, scored = zip(*pairs, strict=True)
+    choices = choose_channels(CONFIG, traces, scored, WEIGHTS, 0.7)
     thresholds = thresholds_of(Threshold(0.995, 0.7), choices)
     assert thresholds.reasoning == Threshold(0.995, 0.7)
     assert thresholds.answer == Threshold(0.995, 0.3)  # the lowest that a channel may have

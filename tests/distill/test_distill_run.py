@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -86,7 +87,7 @@ def test_the_screen_is_that_of_torch_over_whole_traces(
     rows = [row for step in steps for row in reader.pieces(step)]
     with torch.inference_mode():
         expected = model(torch.tensor([rows]))[0][0].numpy()
-    graph = onnxruntime.InferenceSession(str(student / "screen.onnx"))
+    graph: Any = onnxruntime.InferenceSession(str(student / "screen.onnx"))
     blank = np.zeros((1, 16), np.float32)
     no_gates = np.zeros((1, 48), np.float32)
     words = np.array([rows[0]], np.int64)

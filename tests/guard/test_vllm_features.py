@@ -60,7 +60,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.manual_seed(3)
     settings = LoraConfig(r=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder()), settings)
-    model.save_pretrained(folder)
+    model.save_pretrained(str(folder))
     return LoRARequest("nudged", 1, str(folder))
 
 

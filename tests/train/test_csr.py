@@ -43,7 +43,8 @@ def test_turning_points_follow_the_first_cue(tokenizer: Any, tmp_path: Path) -> 
     safe, *unsafe = traces
     assert (safe.settled_safe, safe.first_cue) == (True, None)
     assert all(each.settled_safe is False for each in unsafe)
-    cues = [each.first_cue for each in unsafe]
+    cues = [each.first_cue for each in unsafe if each.first_cue is not None]
+    assert len(cues) == len(unsafe)
     assert cues == sorted(set(cues))
     correlation = cue_correlation(traces)
     assert correlation.num == 5

@@ -50,8 +50,8 @@ def test_answers_are_guarded(responder: GuardedResponder) -> None:
 
 def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
-    import lm_eval
-    from lm_eval.api.task import ConfigurableTask
+    import lm_eval  # pyright: ignore[reportMissingImports]
+    from lm_eval.api.task import ConfigurableTask  # pyright: ignore[reportMissingImports]
 
     from rerail.train.harness_lm_eval import GuardedLM
 
@@ -80,11 +80,11 @@ def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> N
 
 def test_inspect(responder: GuardedResponder, tmp_path: Path) -> None:
     pytest.importorskip("inspect_ai", reason="inspect_ai is not installed")
-    from inspect_ai import Task, eval
-    from inspect_ai.dataset import Sample
-    from inspect_ai.model import GenerateConfig, get_model
-    from inspect_ai.scorer import includes
-    from inspect_ai.solver import generate
+    from inspect_ai import Task, eval  # pyright: ignore[reportMissingImports]
+    from inspect_ai.dataset import Sample  # pyright: ignore[reportMissingImports]
+    from inspect_ai.model import GenerateConfig, get_model  # pyright: ignore[reportMissingImports]
+    from inspect_ai.scorer import includes  # pyright: ignore[reportMissingImports]
+    from inspect_ai.solver import generate  # pyright: ignore[reportMissingImports]
 
     from rerail.train.harness_inspect import GuardedAPI
 
