@@ -36,9 +36,9 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Such as "1 pair", "2 pairs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def exit_code(error: BaseException) -> int:

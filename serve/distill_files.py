@@ -52,5 +52,6 @@ def write_stored(stored: StoredTraces, teacher: "Teacher", out: Path) -> Path:
                 file.write(json.dumps(trace.to_json()) + "\n")
                 num += 1
     partial.rename(path)
-    say(f"{counted(num, 'branch')} of stored traces labelled by the {teacher.name} teacher")
+    branches = counted(num, "branch", "branches")
+    say(f"{branches} of stored traces labelled by the {teacher.name} teacher")
     return path
