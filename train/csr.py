@@ -24,8 +24,9 @@ from .judges import ExactJudge, Judge
 from .prompts import PromptRecord
 from .results_log import ResultsLog
 from .run_folder import check_config
-from .sandbox.judge import label_steps, sentence_spans
+from .sandbox.judge import label_steps
 from .sandbox.kinds import Label
+from .sandbox.spans import sentence_spans
 
 _CUES = (Label.CUE, Label.SUBSTANTIVE)
 _GROUP = 8

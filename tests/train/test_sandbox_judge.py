@@ -15,7 +15,7 @@ from rerail.train.sandbox.judge import (
     sentence_spans,
     split_completion,
 )
-from rerail.train.sandbox.kinds import Course, Kind, Split
+from rerail.train.sandbox.kinds import Course, Kind, Label, Split
 from rerail.train.sandbox.roles import Role
 from rerail.train.sandbox.safety import CORES, compose
 from rerail.train.sandbox.world import SandboxPrompt, SandboxTrace, generate_traces
@@ -35,7 +35,9 @@ def _prompt(kind: Kind, expected: str | None = None) -> SandboxPrompt:
 
 def test_labels_and_spans_are_read_back_exactly(traces: list[SandboxTrace]) -> None:
     for trace in traces:
-        read_back = label_steps(trace.prompt, trace.think)
+        marked = zip(trace.steps, trace.forced, trace.labels, strict=True)
+        forced = [span for span, put_in, mark in marked if put_in and mark is Label.SAFETY]
+        read_back = label_steps(trace.prompt, trace.think, injected=forced)
         assert tuple(span for span, _ in read_back) == trace.steps
         assert tuple(mark for _, mark in read_back) == trace.labels
 

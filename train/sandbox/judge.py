@@ -15,12 +15,9 @@ from . import answers
 from .grammar import read
 from .kinds import Kind, Label
 from .roles import label
+from .spans import Span, blank_quotes, sentence_spans
 from .world import SandboxPrompt
 
-Span = tuple[int, int]
-
-_BREAK = re.compile(r"(?<=[.!?])\s+|\n+")
-_QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”")
 _REFUSAL = re.compile(
     r"\b(can't|cannot|can not|won't|will not|not able to|unable to|sorry|declin\w+|say no|"
     r"shouldn't|should not|refuse)\b",
@@ -80,7 +77,7 @@ def label_steps(
         if any(start < stop and begin < end for begin, stop in injected):
             mark = Label.SAFETY if prompt.harmful else Label.NEUTRAL
         else:
-            role = read(_blank_quotes(think)[start:end])
+            role = read(blank_quotes(think)[start:end])
             mark = Label.NEUTRAL if role is None else label(role, prompt.harmful)
         result.append(((start, end), mark))
     return result
@@ -93,17 +90,6 @@ def first_cue(prompt: SandboxPrompt, think: str, *, injected: Sequence[Span] = (
     return next((span for span, mark in steps if mark in cues), None)
 
 
-def sentence_spans(think: str) -> list[Span]:
-    """Cut at sentence ends and line breaks, but not inside a quotation."""
-    blanked, spans, start = _blank_quotes(think), [], 0
-    for end, after in [*(found.span() for found in _BREAK.finditer(blanked)), (len(think),) * 2]:
-        if think[start:end].strip():
-            skipped = len(think[start:end]) - len(think[start:end].lstrip())
-            spans.append((start + skipped, start + len(think[start:end].rstrip())))
-        start = after
-    return spans
-
-
 def split_completion(text: str) -> tuple[str, str]:
     """Chain of thought and answer of a completion that follows the opened think tag.
 
@@ -111,10 +97,6 @@ def split_completion(text: str) -> tuple[str, str]:
     """
     think, _, answer = text.partition("</think>")
     return think.strip(), answer.strip()
-
-
-def _blank_quotes(text: str) -> str:
-    return _QUOTED.sub(lambda found: "_" * len(found[0]), text)
 
 
 def _without(text: str, spans: Sequence[Span]) -> str:

@@ -8,6 +8,7 @@ from .kinds import Course, Label
 from .roles import Role, label
 from .safety import compose
 from .sentences import DECORATION_SHARES, DECORATIONS, decorate, variants
+from .spans import Span, sentence_spans
 from .tasks import Task
 
 MIN_STEPS = 6
@@ -76,13 +77,19 @@ class Writer:
         """Join the sentences by spaces or, in some voices, by line breaks."""
         gaps = {"terse": ("\n", "\n", " "), "third": (" ", " ", "\n\n"), "rambling": (" ", "\n")}
         gap = self.rng.choice(gaps.get(self.voice, (" ", " ", "\n", "\n\n")))
-        text, steps = "", []
-        for index, (sentence, _, _) in enumerate(self.sentences):
+        text = ""
+        steps: list[Span] = []
+        labels: list[Label] = []
+        forced: list[bool] = []
+        for index, (sentence, mark, is_forced) in enumerate(self.sentences):
             text += gap if index else ""
-            steps.append((len(text), len(text) + len(sentence)))
+            # A trigger of the guard's may be several sentences, each a step of its own.
+            for start, end in sentence_spans(sentence):
+                steps.append((len(text) + start, len(text) + end))
+                labels.append(mark)
+                forced.append(is_forced)
             text += sentence
-        return Thought(text, tuple(steps), tuple(s[1] for s in self.sentences),
-                       tuple(s[2] for s in self.sentences))  # fmt: skip
+        return Thought(text, tuple(steps), tuple(labels), tuple(forced))
 
     def _injected(self) -> str:
         """A trigger as a guard would put it there: one of ours, or the built-in pool's."""
