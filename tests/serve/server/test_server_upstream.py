@@ -190,7 +190,8 @@ def test_many_at_once_a_third_of_them_left() -> None:
         asyncio.run(run())
         running.wait_for(lambda: len(running.traces) == num)
         running.wait_for(lambda: upstream.num_open == 0)
-        assert running.service.limits.num_running == 0
+        # A trace is kept before its request has quite been put away.
+        running.wait_for(lambda: running.service.limits.num_running == 0)
 
 
 def test_fields_go_on_or_are_refused() -> None:
