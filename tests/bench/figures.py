@@ -1,6 +1,5 @@
 """The table of all figures asked and measured: printed, and kept in FIGURES.md beside this file."""
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 TABLE = Path(__file__).with_name("FIGURES.md")
-_ROW = re.compile(
-    r"^\| (?P<what>.*?) \| (?P<asked>.*?) \| (?P<measured>.*?) \| (?P<command>.*?) \|$"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,6 @@ def record(figures: list[Figure]) -> None:
         if found:
             lines[found[0]] = row
         else:
-            last = max(n for n, line in enumerate(lines) if _ROW.match(line))
+            last = max(n for n, line in enumerate(lines) if line.startswith("|"))
             lines.insert(last + 1, row)
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
