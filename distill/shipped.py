@@ -94,6 +94,37 @@ _WIDE = {
     "sandbox_world": 0.22,
     "sandbox_written": 0.1,
 }
+_COMPOSED = {
+    "gsm8k_test": 0.03,
+    "math500": 0.05,
+    "star1_r1_safe": 0.1,
+    "advbench_r1_llama_8b": 0.2,
+    "authored": 0.3,
+    "traces_a": 0.3,
+    "traces_b": 0.3,
+    "traces_c": 0.3,
+    "harmfulqa": 0.1,
+    "catqa_english": 0.2,
+    "do_not_answer": 0.25,
+    "or_bench": 0.35,
+    "requests": 0.3,
+    "requests_b": 0.3,
+    "requests_c": 0.5,
+    "sandbox_requests": 0.85,
+    "sandbox_world": 0.1,
+    "sandbox_written": 0.1,
+}
+_REHEARSED = {
+    "authored": 0.15,
+    "traces_a": 0.2,
+    "traces_b": 0.2,
+    "traces_c": 0.2,
+    "advbench_r1_llama_8b": 0.08,
+    "star1_r1_safe": 0.04,
+    "essays_benign": 0.03,
+    "sandbox_world": 0.1,
+    "sandbox_written": 0.25,
+}
 PASSES: tuple[Pass, ...] = (
     Pass(1e-4, requests={"requests": 0.0, "requests_b": 0.0}),
     Pass(1e-4, requests=_FEW | {"harmfulqa": 0.5, "catqa_english": 0.7}, traces=_NARROW | {
@@ -111,9 +142,12 @@ PASSES: tuple[Pass, ...] = (
         "or_bench": 0.4, "requests": 0.25, "requests_b": 0.3}, traces=_NARROW | {"authored": 0.08,
         "traces_a": 0.08, "traces_b": 0.15, "traces_c": 0.2}, opener_share=0.1),
     Pass(1e-4, requests=_MOST, traces=_WIDE, opener_share=0.05, head_learning_rate=3e-4),
+    Pass(1.5e-4, requests=_COMPOSED, traces=_REHEARSED, opener_share=0.05,
+        head_learning_rate=3e-4),
 )  # fmt: skip
 """The passes of the shipped student, in order. The first six were made for a smaller corpus; the
-last reads further twins and the sandbox's traces and answers."""
+seventh reads further twins and the sandbox's traces and answers; the eighth mostly the sandbox's
+requests, whose harm lies in how their parts go together, and a little of all the others again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ The screen's score inside a step is kept under a limit unless the screen is next
 is held until its verdict anyway, and the verdict at its end is the encoder's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -18,7 +18,7 @@ from .detector import Message, Probabilities, Thresholds
 from .screen import Floats, Screen
 from .step_encoder import CUE, HARM, SAFETY, StepEncoder
 from .student_folder import SHIPPED, StudentFolder
-from .word_units import MAX_WORD_CHARS, split_units
+from .word_units import MARKS, MAX_WORD_CHARS, split_units
 
 _MAX_CONTEXT_CHARS = 400
 """Of the step before, this many last characters are kept in the state."""
@@ -41,21 +41,12 @@ class StepContext(NamedTuple):
     """Log-odds that the steps before lend to this one."""
 
 
-class StudentState:
-    """One stream's state. Never changed once made, so that a rollback can go back to it.
+StudentState = tuple[StepContext, Floats, str, float]
+"""One stream's state: its step's context, the screen's vector, the word under way, the last score.
 
-    A slotted class and no frozen dataclass, since one is made for every token.
-    """
-
-    __slots__ = ("context", "pending", "probability", "vector")
-
-    def __init__(
-        self, context: StepContext, vector: Floats, pending: str, probability: float
-    ) -> None:
-        self.context = context
-        self.vector = vector
-        self.pending = pending
-        self.probability = probability
+Never changed once made, so that a rollback can go back to it. A plain tuple, since one is made for
+every token.
+"""
 
 
 @dataclass(slots=True)
@@ -92,7 +83,7 @@ class StudentDetector:
         reading = float(self._encoder.read_requests(texts).max()) if texts else 0.0
         request = self._encoder.pieces(texts[0], self._settings.request_tokens) if texts else []
         belief = Belief(reading, evidence=0.0, going_along=0.0)
-        return StudentState(self._context(request, "", belief), self._screen.blank, "", 0.0)
+        return self._context(request, "", belief), self._screen.blank, "", 0.0
 
     def score(
         self,
@@ -101,39 +92,40 @@ class StudentDetector:
         channels: Sequence[Channel],
     ) -> tuple[list[StudentState], Probabilities]:
         """Reads a bit of text in every stream; the score is that of the last complete word."""
-        screen = self._screen
-        screen.make_room()
-        known_row = screen.row
-        pendings: list[str] = []
-        queues: list[list[int] | tuple[()]] = []
-        for state, text in zip(states, texts, strict=True):
-            pending = state.pending
-            # What most tokens are, a blank and letters or only letters, without a regular
+        self._screen.make_room()
+        known_row = self._screen.row
+        after: list[StudentState] = []
+        reading: dict[int, list[int]] = {}
+        for index, (state, text) in enumerate(zip(states, texts, strict=True)):
+            context, vector, pending, probability = state
+            # What most tokens are, a blank and letters, only letters or a mark, without a regular
             # expression.
             if text.isascii() and len(pending) + len(text) < MAX_WORD_CHARS:
                 if text.isalpha():
-                    pendings.append(pending + text)
-                    queues.append(())
+                    after.append((context, vector, pending + text, probability))
                     continue
                 if text[:1] == " " and text[1:].isalpha():
-                    pendings.append(text[1:])
-                    queues.append([known_row(pending)] if pending else ())
+                    after.append((context, vector, text[1:], probability))
+                    if pending:
+                        reading[index] = [known_row(pending)]
+                    continue
+                if text in MARKS:
+                    after.append((context, vector, "", probability))
+                    mark = known_row(text)
+                    reading[index] = [known_row(pending), mark] if pending else [mark]
                     continue
             units, pending = split_units(pending + text)
-            pendings.append(pending)
-            queues.append([known_row(unit) for unit in units])
-        vectors = [state.vector for state in states]
-        probabilities = [state.probability for state in states]
-        for index, (along, _) in self._drain(queues, vectors).items():
-            context = states[index].context
-            probabilities[index] = inside_step(self._weights, context.harm, context.history, along)
-        after = [
-            StudentState(state.context, vector, pending, probability)
-            for state, vector, pending, probability in zip(
-                states, vectors, pendings, probabilities, strict=True
-            )
-        ]
-        return after, np.array(probabilities, dtype=np.float32)
+            after.append((context, vector, pending, probability))
+            if units:
+                reading[index] = [known_row(unit) for unit in units]
+        if reading:
+            vectors, log_odds = self._read([states[index] for index in reading], reading.values())
+            contexts = [states[index][0] for index in reading]
+            along = log_odds[:, 0].tolist()
+            for index, context, vector, odds in zip(reading, contexts, vectors, along, strict=True):
+                probability = inside_step(self._weights, context.harm, context.history, odds)
+                after[index] = (context, vector, after[index][2], probability)
+        return after, np.array([state[3] for state in after], dtype=np.float32)
 
     def end_step(
         self, states: Sequence[StudentState], steps: Sequence[str]
@@ -142,15 +134,14 @@ class StudentDetector:
         screen = self._screen
         screen.make_room()
         end = screen.END_OF_STEP
-        queues = [[screen.row(state.pending), end] if state.pending else [end] for state in states]
-        vectors = [state.vector for state in states]
-        screened = self._drain(queues, vectors)
+        queues = [[screen.row(pending), end] if pending else [end] for _, _, pending, _ in states]
+        vectors, log_odds = self._read(states, queues)
         settings = self._settings
         after: list[StudentState] = []
         probabilities: list[float] = []
-        for index, (state, step) in enumerate(zip(states, steps, strict=True)):
-            context = state.context
-            along, alarm = screened[index]
+        for (context, *_), vector, (along, alarm), step in zip(
+            states, vectors, log_odds.tolist(), steps, strict=True
+        ):
             self.use.num_steps += 1
             if context.harm >= settings.verify_harm or alarm >= settings.verify_alarm:
                 self.use.num_verified += 1
@@ -166,35 +157,34 @@ class StudentDetector:
                 belief, probability = after_screened_step(self._weights, context.belief, along)
             probabilities.append(probability)
             context = self._context(context.request, step[-_MAX_CONTEXT_CHARS:], belief)
-            after.append(StudentState(context, vectors[index], "", 0.0))
+            after.append((context, vector, "", 0.0))
         return after, np.array(probabilities, dtype=np.float32)
 
     def _context(self, request: list[int], before: str, belief: Belief) -> StepContext:
         return StepContext(request, before, belief, *screen_context(self._weights, belief))
 
-    def _drain(
-        self, queues: Sequence[Sequence[int]], vectors: list[Floats]
-    ) -> dict[int, tuple[float, float]]:
-        """Reads every stream's queue of units, one unit of each stream at a time, in place.
+    def _read(
+        self, states: Sequence[StudentState], queues: Collection[Sequence[int]]
+    ) -> tuple[list[Floats], Floats]:
+        """Every stream reads its queue of rows, one row of each stream at a time.
 
-        Gives, for the streams that read anything, the log-odds after their last unit.
+        Gives each stream's vector and log-odds `[n, 2]` after its last row; no queue may be empty.
         """
-        if len(queues) == 1:  # a stream by itself, the commonest case: no batch to take apart
-            if not queues[0]:
-                return {}
-            for row in queues[0]:
-                vectors[0] = self._screen.read_one(vectors[0], row)
-            return {0: self._screen.log_odds(vectors[0])}
-        found: dict[int, tuple[float, float]] = {}
-        position = 0
-        active = [index for index, queue in enumerate(queues) if queue]
+        screen = self._screen
+        vectors = [state[1] for state in states]
+        if len(vectors) == 1:  # a stream by itself, the commonest case: no batch to take apart
+            for row in next(iter(queues)):
+                vectors[0] = screen.read_one(vectors[0], row)
+            return vectors, screen.log_odds(vectors[0])[None]
+        new = screen.read(vectors, [queue[0] for queue in queues])
+        active = [index for index, queue in enumerate(queues) if len(queue) > 1]
+        position = 1
+        rest = list(queues) if active else []
         while active:
-            new, log_odds = self._screen.read(
-                [vectors[index] for index in active], [queues[index][position] for index in active]
+            new[active] = screen.read(
+                [new[index] for index in active], [rest[index][position] for index in active]
             )
-            for index, vector, both in zip(active, new, log_odds.tolist(), strict=True):
-                vectors[index] = vector.copy()  # a view would keep the whole batch alive
-                found[index] = both
             position += 1
-            active = [index for index in active if len(queues[index]) > position]
-        return found
+            active = [index for index in active if len(rest[index]) > position]
+        # A view of one row would keep the whole batch alive.
+        return [vector.copy() for vector in new], screen.log_odds(new)

@@ -1,7 +1,8 @@
 """The student's first stage: a recurrent net that reads every word as it comes.
 
-A word goes through the graph once, and what it adds to the gates is remembered: what remains for
-every word is one small matrix product. That runs in numpy on the graph's own weights, since calling
+What a word adds to the gates is the mean of what its pieces add. The graph gives that for every
+piece of the vocabulary when it is loaded, and it is remembered for every word met: what remains for
+a word is one small matrix product. That runs in numpy on the graph's own weights, since calling
 into onnxruntime costs more than the product itself; the graph's step is the reference for it.
 """
 
@@ -19,6 +20,7 @@ PIECES_PER_WORD = 6
 """Word pieces that one word is read as, at most; missing ones are id 0."""
 
 _MAX_KNOWN_WORDS = 1 << 14
+_PIECES_AT_ONCE = 1 << 11
 
 Floats = npt.NDArray[np.float32]
 
@@ -49,9 +51,11 @@ class Screen:
         found = self._run(_WEIGHTS, np.zeros((1, PIECES_PER_WORD), dtype=np.int64))
         recurrent, self._recurrent_bias, self._heads, self._heads_bias = found
         self._recurrent = self._halved(recurrent)
+        self._pieces = self._gates_of_pieces()
+        self._vocabulary = self._tokenizer.get_vocab()
         self._rows: dict[str, int] = {}
         self._gates = np.zeros((_MAX_KNOWN_WORDS, 3 * self._width), dtype=np.float32)
-        self._gates[0] = self._look_up([token_id(self._tokenizer, "[SEP]")])
+        self._gates[0] = self._pieces[token_id(self._tokenizer, "[SEP]")]
 
     def row(self, unit: str) -> int:
         """The row of a unit, for `read`; valid until `make_room` is called."""
@@ -64,24 +68,19 @@ class Screen:
             self._rows.clear()
             self._gates = self._gates[:_MAX_KNOWN_WORDS].copy()
 
-    def read(self, states: Sequence[Floats], rows: Sequence[int]) -> tuple[Floats, Floats]:
-        """Each stream reads one unit: new states `[n, width]` and log-odds `[n, 2]`.
-
-        The log-odds are that the step goes along with the request, and the alarm: that it is a cue
-        whatever was asked.
-        """
+    def read(self, states: Sequence[Floats], rows: Sequence[int]) -> Floats:
+        """Each stream reads one unit: new states `[n, width]`."""
         state = np.concatenate(states).reshape(len(rows), self._width)
-        new = self._step(state, self._gates[rows])
-        return new, new @ self._heads + self._heads_bias
+        return self._step(state, self._gates[rows])
 
     def read_one(self, state: Floats, row: int) -> Floats:
         """A lone stream reads one unit: its new state `[width]`."""
         return self._step(state, self._gates[row])
 
-    def log_odds(self, state: Floats) -> tuple[float, float]:
-        """Both log-odds of a lone stream's state."""
-        along, alarm = (state @ self._heads + self._heads_bias).tolist()
-        return along, alarm
+    def log_odds(self, states: Floats) -> Floats:
+        """Log-odds `[..., 2]` of states `[..., width]`: that the step goes along with the request,
+        and the alarm: that it is a cue whatever was asked."""
+        return states @ self._heads + self._heads_bias
 
     def _step(self, state: Floats, gates: Floats) -> Floats:
         """One step of a gated recurrent unit, in as few and as small operations as can be.
@@ -113,18 +112,32 @@ class Screen:
         return gates
 
     def _learn(self, unit: str) -> int:
-        ids = self._tokenizer.encode(plain_word(unit), add_special_tokens=False).ids
+        word = plain_word(unit)
+        whole = self._vocabulary.get(word) if word.isalpha() else None
         row = len(self._rows) + 1
         if row >= len(self._gates):  # one very long text; `make_room` shrinks it again
             self._gates = np.concatenate([self._gates, np.zeros_like(self._gates)])
-        self._gates[row] = self._look_up(ids[:PIECES_PER_WORD])
+        if whole is not None:  # most words are one piece: nothing to be cut up
+            self._gates[row] = self._pieces[whole]
+        else:
+            ids = self._tokenizer.encode(word, add_special_tokens=False).ids[:PIECES_PER_WORD]
+            self._gates[row] = self._pieces[ids].mean(0) if ids else self._pieces[0]
         self._rows[unit] = row
         return row
 
-    def _look_up(self, ids: list[int]) -> Floats:
-        words = np.zeros((1, PIECES_PER_WORD), dtype=np.int64)
-        words[0, : len(ids)] = ids
-        return self._halved(self._run(["word_gates"], words)[0][0])
+    def _gates_of_pieces(self) -> Floats:
+        """What every piece of the vocabulary adds to the gates, `[pieces, 3 * width]`.
+
+        Row 0, padding, is what a word without pieces adds.
+        """
+        num = self._tokenizer.get_vocab_size()
+        gates = np.zeros((num, 3 * self._width), dtype=np.float32)
+        for start in range(0, num, _PIECES_AT_ONCE):
+            ids = np.arange(start, min(start + _PIECES_AT_ONCE, num))
+            words = np.zeros((len(ids), PIECES_PER_WORD), dtype=np.int64)
+            words[:, 0] = ids
+            gates[ids] = self._halved(self._run(["word_gates"], words)[0])
+        return gates
 
     def _run(self, outputs: list[str], words: npt.NDArray[np.int64]) -> list[Floats]:
         state = self.blank.reshape(1, -1)

@@ -11,6 +11,9 @@ import unicodedata
 MAX_WORD_CHARS = 24
 """Longer runs are cut into several units, so that the unfinished word in a state stays small."""
 
+MARKS = frozenset(".,:;?!")
+"""The ASCII characters that are units by themselves."""
+
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
 _INVISIBLE = "\u00ad\u200b-\u200f\u2060-\u2064\ufe0e\ufe0f\ufeff"
 # Apostrophes, and the signs that stand for letters in disguised words ($, @), belong to words; so

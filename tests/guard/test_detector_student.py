@@ -102,9 +102,9 @@ def test_a_state_stays_small_however_long_the_trace(detector: StudentDetector) -
     for _ in range(50):
         (state,), _ = detector.score([state], ["antidisestablishmentarianism" * 40], [R])
     (state,), _ = detector.end_step([state], ["antidisestablishmentarianism" * 40])
-    assert state.vector.base is None or state.vector.base.nbytes == state.vector.nbytes
-    size = state.vector.nbytes + len(state.context.before) * 4 + len(state.pending) * 4
-    size += len(state.context.request) * 36
+    context, vector, pending, _ = state
+    assert vector.base is None or vector.base.nbytes == vector.nbytes
+    size = vector.nbytes + len(context.before) * 4 + len(pending) * 4 + len(context.request) * 36
     assert 3 * size <= 16 * 1024
 
 
