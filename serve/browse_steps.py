@@ -1,7 +1,8 @@
 """The part of the browser that shows one trace: a list of steps that scrolls by the line.
 
-Lines are laid out once for a width; the cursor, labels and what other thresholds would do are put
-before them only when a line is drawn, so moving and trying thresholds costs nothing.
+For a width the lines are only counted; they are made when they are seen, so that a long trace opens
+as fast as a short one. The cursor, labels and what other thresholds would do are put before them
+whenever a line is drawn, so moving and trying thresholds costs nothing.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from .label_book import Mark
 from .lines import Line, wrapped
 from .story import Firing, Kind, Row, Story, would_fire
 from .themes import Theme
-from .trace_render import header_lines, row_lines, rule
+from .trace_render import header_lines, num_row_lines, row_lines, rule
 from .wording import CHANNELS
 
 _MARGIN = 9
@@ -42,8 +43,12 @@ class Steps(ScrollView, can_focus=True):
         self.labels: Mapping[int, Mark] = {}
         self.threshold_end: float | None = None
         """Tried out instead of the recorded one; `None` for the recorded ones."""
-        self._lines: list[tuple[int, Line]] = []
+        self._lines: list[tuple[int, Line | None]] = []
+        """Each line's row, and the line itself where it is a heading's."""
         self._first_line: dict[int, int] = {}
+        self._width = 0
+        """What the lines were counted for: the widget's own changes before it tells of it."""
+        self._made: dict[int, list[Line]] = {}
 
     def open(self, story: Story, labels: Mapping[int, Mark]) -> None:
         """Shows another trace, with its first cue selected if it has one."""
@@ -64,6 +69,11 @@ class Steps(ScrollView, can_focus=True):
         """Rows that were cues to the guard."""
         wanted = (Kind.REMOVED, Kind.PASSED)
         return [index for index, row in enumerate(self.rows) if row.kind in wanted]
+
+    @property
+    def drawn(self) -> frozenset[int]:
+        """Rows that have been on the screen since the trace was laid out."""
+        return frozenset(self._made)
 
     def threshold(self, row: Row) -> Threshold | None:
         """In force for this row, recorded or tried out."""
@@ -127,6 +137,8 @@ class Steps(ScrollView, can_focus=True):
         if at >= len(self._lines):
             return Strip.blank(width, self.rich_style)
         index, line = self._lines[at]
+        if line is None:
+            line = self._row_lines(index)[at - self._first_line[index]]
         is_selected = index == self.selected
         segments = [Segment(self._margin(index, at), self._margin_style(index, is_selected)), *line]
         strip = Strip(segments).adjust_cell_length(width)
@@ -156,8 +168,10 @@ class Steps(ScrollView, can_focus=True):
         return self.look.alarm
 
     def _lay_out(self) -> None:
-        width = max(20, self.scrollable_content_region.width - _MARGIN)
+        """Says which line belongs to which row; none is made yet."""
+        self._width = width = max(20, self.scrollable_content_region.width - _MARGIN)
         self._lines, self._first_line = [], {}
+        self._made.clear()
         if self.story is None:
             return
         head = header_lines(self.story.trace, width, self.look)
@@ -168,10 +182,22 @@ class Steps(ScrollView, can_focus=True):
                 channel = row.channel
                 self._lines += [(_HEAD, []), (_HEAD, rule(CHANNELS[channel], width, self.look))]
             self._first_line[index] = len(self._lines)
-            lines = row_lines(self.story, row, width, self.look)
-            if index in self.folded:
-                folded = wrapped([("… folded", self.look.quiet)], width)
-                lines = [*lines[:1], *folded]
-            self._lines += [(index, line) for line in lines]
+            self._lines += [(index, None)] * self._num_lines(index, row)
         self.virtual_size = Size(width + _MARGIN, len(self._lines))
         self.refresh()
+
+    def _num_lines(self, index: int, row: Row) -> int:
+        assert self.story is not None
+        if index in self.folded:
+            return len(self._row_lines(index))
+        return num_row_lines(self.story, row, self._width, self.look)
+
+    def _row_lines(self, index: int) -> list[Line]:
+        """A row's lines, made when the first of them is seen."""
+        if index not in self._made:
+            assert self.story is not None
+            lines = row_lines(self.story, self.rows[index], self._width, self.look)
+            if index in self.folded:
+                lines = [*lines[:1], *wrapped([("… folded", self.look.quiet)], self._width)]
+            self._made[index] = lines
+        return self._made[index]

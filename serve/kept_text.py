@@ -1,7 +1,8 @@
 """The kept text of a trace by offsets, with the tokens' scores and channels."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from ..guard import Channel, TokenTable
@@ -15,13 +16,13 @@ class Piece(NamedTuple):
 
 
 class KeptText:
-    """The kept text by offsets; to be read from front to back, which makes it linear."""
+    """The kept text by offsets. What lies between two of them is found by bisection and sliced."""
 
     def __init__(self, table: TokenTable) -> None:
         self._table = table
         self._ends = list(accumulate(map(len, table.texts)))
-        self._at = 0
-        self.size = self._ends[-1] if self._ends else 0
+        self._text = table.text
+        self.size = len(self._text)
 
     def offset(self, num_tokens: int) -> int:
         """Where the token after the first `num_tokens` begins."""
@@ -30,42 +31,37 @@ class KeptText:
         return self._ends[min(num_tokens, len(self._ends)) - 1]
 
     def pieces(self, start: int, end: int) -> tuple[Piece, ...]:
-        return tuple(
-            Piece(text, self._table.scores[position]) for position, text in self._tokens(start, end)
-        )
+        """The tokens of `[start, end)`; the first and the last one may be cut."""
+        first, last = self._tokens(start, end)
+        if first == last:
+            return ()
+        texts = self._table.texts[first:last]
+        # The last one before the first one: they may be the same, and a cut at the front moves it.
+        texts[-1] = texts[-1][: end - self._start(last - 1)]
+        texts[0] = texts[0][max(0, start - self._start(first)) :]
+        return tuple(map(Piece, texts, self._table.scores[first:last]))
 
     def slice(self, start: int, end: int) -> str:
-        return "".join(text for _, text in self._tokens(start, end))
+        return self._text[start:end]
 
     def channel_runs(self, start: int, end: int) -> Iterator[tuple[int, int, Channel | None]]:
         """`[start, end)` cut where the channel changes."""
-        first = at = start
-        current: Channel | None = None
-        for position, text in self._tokens(start, end):
-            channel = self._table.channels[position]
-            if channel is not current and at > first:
-                yield first, at, current
-                first = at
-            current = channel
-            at += len(text)
-        if at > first:
-            yield first, at, current
+        first, last = self._tokens(start, end)
+        at = start
+        for channel, run in groupby(self._table.channels[first:last]):
+            first += len(list(run))
+            stop = min(end, self._ends[first - 1])
+            if stop > at:  # tokens without a text make no run
+                yield at, stop, channel
+                at = stop
 
-    def _tokens(self, start: int, end: int) -> list[tuple[int, str]]:
-        ends, texts = self._ends, self._table.texts
-        position = self._at
-        while position and ends[position - 1] > start:
-            position -= 1
-        while position < len(ends) and ends[position] <= start:
-            position += 1
-        self._at = position
-        found: list[tuple[int, str]] = []
-        while position < len(ends):
-            token_start = ends[position] - len(texts[position])
-            if token_start >= end:
-                break
-            found.append(
-                (position, texts[position][max(0, start - token_start) : end - token_start])
-            )
-            position += 1
-        return found
+    def _start(self, position: int) -> int:
+        return self._ends[position - 1] if position else 0
+
+    def _tokens(self, start: int, end: int) -> tuple[int, int]:
+        """The first token that ends after `start`, and the first one that begins at `end` or later:
+        the text between them are the tokens of `[start, end)`."""
+        first = bisect_right(self._ends, start)
+        # A token begins where the one before it ends.
+        last = bisect_left(self._ends, end, lo=first) + 1 if end > self._start(first) else first
+        return first, min(last, len(self._ends))

@@ -89,11 +89,9 @@ class LabelBook:
 
     def marks(self, story: Story) -> dict[int, Mark]:
         """By row: what has been marked in this trace."""
-        lines = self._read()
         marks: dict[int, Mark] = {}
-        for branch in branches(story):
-            record = lines.get(branch.id)
-            if record is None or record.get("think") != branch.think:
+        for branch, record in self._known(story):
+            if record.get("think") != branch.think:
                 continue
             labels = record.get("labels") or []
             for position in record.get("marked", range(len(labels))):
@@ -103,9 +101,8 @@ class LabelBook:
 
     def harmful(self, story: Story) -> bool | None:
         """What the file says of the request; `None` where the trace is not in it."""
-        lines = self._read()
-        records = [lines[each.id] for each in branches(story) if each.id in lines]
-        return bool(records[0].get("harmful")) if records else None
+        known = self._known(story)
+        return bool(known[0][1].get("harmful")) if known else None
 
     def write(self, story: Story, marks: Mapping[int, Mark], *, harmful: bool) -> None:
         """Puts the marks of one trace into the file, in place of those that it had.
@@ -124,6 +121,13 @@ class LabelBook:
             wanted = any(row in marks for row in branch.own)
             records[branch.id] = _record(story, branch, marks, harmful) if wanted else None
         self._replace(records)
+
+    def _known(self, story: Story) -> list[tuple[LabelledBranch, dict[str, Any]]]:
+        """The branches that are in the file, with what it says of them."""
+        lines = self._read()
+        if not any(name.startswith(story.trace.id) for name in lines):
+            return []  # the rule while looking: no branch is cut into steps for it
+        return [(each, lines[each.id]) for each in branches(story) if each.id in lines]
 
     def _read(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

@@ -42,6 +42,11 @@ def wrapped(runs: Iterable[Run], width: int) -> list[Line]:
     return list(_cut(safe, bounds))
 
 
+def num_wrapped(runs: Iterable[Run], width: int) -> int:
+    """How many lines `wrapped` gives."""
+    return len(_bounds("".join(_plain(text) for text, _ in runs), max(1, width)))
+
+
 def one_line(runs: Iterable[Run], width: int) -> Line:
     """The runs on one line, cut with an ellipsis where there is no room for all of them."""
     line = [Segment(_plain(text.replace("\n", " ")), style) for text, style in runs if text]

@@ -4,13 +4,15 @@ Pure: a trace in, lines out; no console, no clock, no environment. Every mark th
 also made by a word (CUE, rolled back, INJECTED, scores as numbers).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
 
 from ..guard import Channel, Trace
-from .lines import Line, Lines, Run, beside, indented, wrapped
+from .lines import Line, Lines, Run, beside, indented, num_wrapped, wrapped
 from .story import Kind, Piece, Row, Story
 from .themes import Theme
 from .wording import (
@@ -91,23 +93,46 @@ def body_lines(story: Story, width: int, theme: Theme) -> list[Line]:
 
 def row_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Line]:
     """One row: the gutter with number and score, then the text."""
+    return _part_lines(row_parts(story, row, width, theme))
+
+
+def num_row_lines(story: Story, row: Row, width: int, theme: Theme) -> int:
+    """How many lines `row_lines` gives, without making them."""
+    parts = row_parts(story, row, width, theme)
+    return sum(max(1, num_wrapped(runs, room)) for runs, room, _, _ in parts)
+
+
+class Part(NamedTuple):
+    """Text of a row behind a gutter."""
+
+    runs: Sequence[Run]
+    room: int
+    """Cells that the text has."""
+
+    first: Sequence[Run]
+    """The gutter beside the first line; `rest` beside the others."""
+
+    rest: Sequence[Run]
+
+
+def row_parts(story: Story, row: Row, width: int, theme: Theme) -> list[Part]:
+    """What a row says, one part below the other."""
     if row.kind is Kind.REMOVED:
-        return [*_cue_lines(story, row, width, theme), *_removed_lines(story, row, width, theme)]
+        return [_cue_part(story, row, width, theme), _removed_part(story, row, width, theme)]
     if row.kind in (Kind.TRIGGER, Kind.REFUSAL):
-        return _injected_lines(story, row, width, theme)
+        return _injected_parts(story, row, width, theme)
     first = gutter(row, theme)
     blank = [(" " * _size(first), _PLAIN)]
     room = width - _size(first)
-    lines: list[Line] = []
+    parts: list[Part] = []
     if row.kind is Kind.PASSED:
         words = [("CUE", theme.alarm), (f" {passed_words(row, story.trace)}", theme.quiet)]
-        lines += indented(wrapped(words, room), first, blank)
+        parts.append(Part(words, room, first, blank))
         first = blank
     elif row.kind is Kind.MARKUP:
         # Shown where it stands, so that it is plain to see where the reasoning ends.
         first = [("markup".rjust(_size(first) - 1) + " ", theme.quiet)]
-    lines += indented(wrapped(tinted(row, theme), room), first, blank)
-    return lines
+    return [*parts, Part(tinted(row, theme), room, first, blank)]
 
 
 def branch_lines(
@@ -116,12 +141,12 @@ def branch_lines(
     """The branch that was taken out at the left, the one that is kept at the right."""
     left_width = (width - 3) // 2
     right_width = width - 3 - left_width
-    left = _removed_lines(story, removed, left_width, theme)
+    left = _part_lines([_removed_part(story, removed, left_width, theme)])
     right: list[Line] = []
     for row in kept:
         right += row_lines(story, row, right_width, theme)
     columns = beside(left, right, left_width, (" │ ", theme.quiet))
-    return [*_cue_lines(story, removed, width, theme), *columns]
+    return [*_part_lines([_cue_part(story, removed, width, theme)]), *columns]
 
 
 def footer_lines(trace: Trace, width: int, theme: Theme) -> list[Line]:
@@ -161,20 +186,25 @@ def gutter(row: Row, theme: Theme) -> list[Run]:
     return runs
 
 
-def _cue_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Line]:
+def _part_lines(parts: Iterable[Part]) -> list[Line]:
+    lines: list[Line] = []
+    for runs, room, first, rest in parts:
+        lines += indented(wrapped(runs, room), first, rest)
+    return lines
+
+
+def _cue_part(story: Story, row: Row, width: int, theme: Theme) -> Part:
     first = gutter(row, theme)
     words = [(cue_word(row), theme.alarm), (f" {cue_words(row, story)}", theme.quiet)]
     size = _size(first)
-    return indented(wrapped(words, width - size), first, [(" " * size, _PLAIN)])
+    return Part(words, width - size, first, [(" " * size, _PLAIN)])
 
 
-def _removed_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Line]:
+def _removed_part(story: Story, row: Row, width: int, theme: Theme) -> Part:
     assert row.ordinal is not None
     first = _marks("-", theme)
     runs: list[Run] = [] if theme.bars else [("rolled back text: ", _PLAIN)]
-    struck = theme.rows[Kind.REMOVED]
-    pieces = _unpadded(row.pieces)
-    runs += [(piece.text, struck + theme.level(piece.score)) for piece in pieces]
+    runs += _by_level(_unpadded(row.pieces), theme.rows[Kind.REMOVED], theme)
     if not row.text.strip():
         runs = [(f"({NOT_STORED}, {row.num_chars} characters)", theme.quiet)]
     beyond = beyond_cue(row, story.trace.interventions[row.ordinal])
@@ -182,11 +212,10 @@ def _removed_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Lin
         verb = "lies" if beyond == 1 else "lie"
         words = f"  ({count(beyond, 'token')} at the end {verb} beyond the cue)"
         runs.append((words, theme.quiet))
-    room = width - _size(first)
-    return indented(wrapped(runs, room), first, first)
+    return Part(runs, width - _size(first), first, first)
 
 
-def _injected_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Line]:
+def _injected_parts(story: Story, row: Row, width: int, theme: Theme) -> list[Part]:
     assert row.ordinal is not None
     first = _marks("+", theme)
     room = width - _size(first)
@@ -196,7 +225,7 @@ def _injected_lines(story: Story, row: Row, width: int, theme: Theme) -> list[Li
     ]
     text: list[Run] = [] if theme.bars else [("injected text: ", _PLAIN)]
     text.append((row.text.strip() or f"({NOT_STORED})", theme.rows[row.kind]))
-    return indented([*wrapped(words, room), *wrapped(text, room)], first, first)
+    return [Part(words, room, first, first), Part(text, room, first, first)]
 
 
 def _marks(mark: str, theme: Theme) -> list[Run]:
@@ -210,22 +239,15 @@ def tinted(row: Row, theme: Theme) -> list[Run]:
     """A row's text, token by token by its score."""
     if not row.text:
         return [(f"({NOT_STORED}, {row.num_chars} characters)", theme.quiet)]
-    base = theme.rows.get(row.kind, _PLAIN)
-    return list(_merged((piece.text, base + theme.level(piece.score)) for piece in row.pieces))
+    return _by_level(row.pieces, theme.rows.get(row.kind, _PLAIN), theme)
 
 
-def _merged(runs: Iterator[Run] | Sequence[Run]) -> Iterator[Run]:
-    """Neighbours of one style as one run: most of a trace scores next to nothing."""
-    text, style = "", _PLAIN
-    for each, each_style in runs:
-        if each_style == style:
-            text += each
-        else:
-            if text:
-                yield text, style
-            text, style = each, each_style
-    if text:
-        yield text, style
+def _by_level(pieces: Iterable[Piece], base: Style, theme: Theme) -> list[Run]:
+    """Neighbours of one tint as one run: most of a trace scores next to nothing."""
+    return [
+        ("".join(piece.text for piece in run), base + level)
+        for level, run in groupby(pieces, lambda piece: theme.level(piece.score))
+    ]
 
 
 def _unpadded(pieces: Sequence[Piece]) -> list[Piece]:
