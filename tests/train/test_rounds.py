@@ -163,9 +163,14 @@ def test_a_round_leaves_everything_in_its_folder(run: tuple[Path, list[RoundRepo
 
 def test_a_run_that_is_over_is_not_done_again(run: tuple[Path, list[RoundReport]]) -> None:
     out, reports = run
-    start = time.monotonic()
-    assert run_rounds(SMALL, out) == reports
-    assert time.monotonic() - start < 20
+
+    def written() -> dict[Path, int]:
+        worked_out = [out / "start.json", *(out / "round-1").rglob("*")]
+        return {path: path.stat().st_mtime_ns for path in worked_out}
+
+    before, said = written(), []
+    assert run_rounds(SMALL, out, told=said.append) == reports
+    assert said == [] and written() == before
     with pytest.raises(ValueError, match="another seed"):
         run_rounds(replace(SMALL, seed=9), out)
 
