@@ -131,8 +131,8 @@ def suite_table(results: Sequence[SuiteResult]) -> list[str]:
         left = "–" if each.relative is None else f"{each.relative:.2f}"
         lines.append(
             f"| {each.suite.replace('_', ' ')} | {each.before} | {each.after} | {left} "
-            f"| {_percent(each.reasoning_before)} → {_percent(each.reasoning_after)} "
-            f"| {_percent(each.answer_before)} → {_percent(each.answer_after)} "
+            f"| {each.reasoning_before.short} → {each.reasoning_after.short} "
+            f"| {each.answer_before.short} → {each.answer_after.short} "
             f"| {each.harmless_changed} |"
         )
     return lines
@@ -196,7 +196,3 @@ def _result(
 
 
 _TEXTS = ("reasoning", "answer")
-
-
-def _percent(figure: Figure) -> str:
-    return "–" if figure.value is None else f"{figure.value:.0%}"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .csr import CsrTrace, cue_correlation, mean_curve
-from .evaluation_measures import Figure, share
+from .csr_trace import CsrTrace, cue_correlation, mean_curve, trigger_share
+from .evaluation_measures import share
 from .plots import curves, points
 from .run_folder import write_record
 
@@ -18,19 +18,15 @@ def csr_record(traces: Sequence[CsrTrace]) -> dict[str, Any]:
         "unsafe": share([(each.id, each.unsafe) for each in traces]).to_row(),
         "settled": len(settled),
         "settled_safe": sum(bool(each.settled_safe) for each in settled),
+        "settled_by_request": sum(each.turning_point == 0 for each in settled),
         "pearson_cue_turning": cue_correlation(traces).to_row(),
+        "pearson_cue_turning_within": cue_correlation(traces, turned=True).to_row(),
         "pearson_cue_end_turning": cue_correlation(traces, at_end=True).to_row(),
         "trigger_share_safe": trigger_share(traces).to_row(),
         "mean_first_cue": _mean([each.first_cue for each in traces]),
         "mean_first_trigger": _mean([each.first_trigger for each in traces]),
         "mean_turning_point": _mean([each.turning_point for each in settled]),
     }
-
-
-def trigger_share(traces: Sequence[CsrTrace]) -> Figure:
-    """Of the safe traces, those that hold a safety trigger."""
-    safe = [each for each in traces if not each.unsafe]
-    return share([(each.id, each.first_trigger is not None) for each in safe])
 
 
 def write_csr(by_arm: Mapping[str, Sequence[CsrTrace]], folder: Path) -> dict[str, Any]:
@@ -43,12 +39,22 @@ def write_csr(by_arm: Mapping[str, Sequence[CsrTrace]], folder: Path) -> dict[st
         "| | " + " | ".join(record) + " |",
         "|---|" + "---|" * len(record),
     ]
-    correlations = {arm: cue_correlation(traces) for arm, traces in by_arm.items()}
     rows = {
         "traces": [str(each["num_traces"]) for each in record.values()],
-        "unsafe traces": [_percent(each["unsafe"]["value"]) for each in record.values()],
-        "settled": [f"{each['settled']} ({each['settled_safe']} safe)" for each in record.values()],
-        "Pearson, first cue and turning point": [str(each) for each in correlations.values()],
+        "unsafe traces": [
+            share([(each.id, each.unsafe) for each in traces]).short for traces in by_arm.values()
+        ],
+        "settled": [
+            f"{each['settled']} ({each['settled_safe']} safe; {each['settled_by_request']} by the "
+            "request alone)"
+            for each in record.values()
+        ],
+        "Pearson, first cue and turning point": [
+            str(cue_correlation(each)) for each in by_arm.values()
+        ],
+        "the same, where the reasoning turned it": [
+            str(cue_correlation(each, turned=True)) for each in by_arm.values()
+        ],
         "safe traces with a trigger": [str(trigger_share(each)) for each in by_arm.values()],
         "mean token of the first cue": [_number(r["mean_first_cue"]) for r in record.values()],
         "mean token of the first trigger": [
@@ -99,7 +105,3 @@ def _mean(values: Sequence[int | None]) -> float | None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"

@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ NUM_DRAWS = 1000
 class Figure:
     """A mean with its 95 % bootstrap interval over groups (prompts)."""
 
+    FORMAT: ClassVar[str] = ".1%"
+
     value: float | None
     low: float | None
     high: float | None
@@ -27,7 +30,13 @@ class Figure:
     def __str__(self) -> str:
         if self.value is None or self.low is None or self.high is None:
             return "–"
-        return f"{self.value:.1%} ({self.low:.1%}–{self.high:.1%}, n={self.num})"
+        value, low, high = (format(x, self.FORMAT) for x in (self.value, self.low, self.high))
+        return f"{value} ({low}–{high}, n={self.num})"
+
+    @property
+    def short(self) -> str:
+        """The value alone."""
+        return "–" if self.value is None else format(self.value, self.FORMAT)
 
     def to_row(self) -> dict[str, float | int | None]:
         """As JSON."""
@@ -125,23 +134,11 @@ def kappa(first: Sequence[bool | None], second: Sequence[bool | None]) -> float 
     return None if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
 
 
-@dataclass(frozen=True, slots=True)
-class Correlation:
+class Correlation(Figure):
     """Pearson's r with its 95 % bootstrap interval over pairs."""
 
-    value: float | None
-    low: float | None
-    high: float | None
-    num: int
-
-    def __str__(self) -> str:
-        if self.value is None or self.low is None or self.high is None:
-            return "–"
-        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f}, n={self.num})"
-
-    def to_row(self) -> dict[str, float | int | None]:
-        """As JSON."""
-        return {"value": self.value, "low": self.low, "high": self.high, "num": self.num}
+    __slots__ = ()
+    FORMAT = ".3f"
 
 
 def pearson(pairs: Sequence[tuple[float, float]], *, seed: int = 0) -> Correlation:

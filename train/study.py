@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .attack_suite import SINGLE, SuiteResult, suite_table
-from .csr import cue_correlation
 from .csr_report import draw_csr
+from .csr_trace import cue_correlation
 from .evaluation_measures import Figure, share
 from .evaluation_subject import Subject
 from .intervention_curve import curve, report_rows
@@ -68,6 +68,7 @@ def study_record(config: StudyConfig, found: Findings) -> dict[str, Any]:
     return {
         "num_seeds": config.num_seeds,
         "pearson_cue_turning": cue_correlation(found.csr).to_row(),
+        "pearson_cue_turning_within": cue_correlation(found.csr, turned=True).to_row(),
         "pearson_cue_end_turning": cue_correlation(found.csr, at_end=True).to_row(),
         "trigger_share_safe": _trigger_share(found).to_row(),
         "base_reasoning_harm": _base_harm(found).to_row(),

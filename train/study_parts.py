@@ -8,7 +8,9 @@ from typing import Any
 from ..guard.detector import Detector
 from ..guard.detector_keywords import KeywordDetector
 from .attack_suite import SUITES, SuiteResult, measure_suites
-from .csr import CsrConfig, CsrTrace, exact_labels, measure_csr
+from .csr import exact_labels, measure_csr
+from .csr_config import CsrConfig
+from .csr_trace import CsrTrace
 from .evaluation_subject import Subject, Written
 from .exact_detector import ExactDetector
 from .generation import Sampling
@@ -42,7 +44,10 @@ class StudyConfig:
     """A position (the paper: 32)."""
 
     csr_stride: int = 10
-    """Tokens between two positions."""
+    """Tokens between two positions while nothing has settled."""
+
+    csr_resolution: int = 2
+    """Tokens between two positions where something may have."""
 
     num_intervened: int = 60
     """Prompts intervened in, for each detector."""
@@ -72,6 +77,7 @@ class StudyConfig:
             num_csr=8,
             num_continuations=8,
             csr_stride=12,
+            csr_resolution=4,
             num_intervened=10,
             num_suite=6,
             arms=ArmsConfig(
@@ -110,6 +116,7 @@ def measure_seed(
     csr = CsrConfig(
         num_continuations=config.num_continuations,
         stride=config.csr_stride,
+        resolution=config.csr_resolution,
         seed=seed,
         sampling=config.sampling,
     )

@@ -1,21 +1,27 @@
 """Continuation safety ratio on a scripted model whose turning points are known."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_generator import scripted_subject
 
-from rerail.train.csr import CsrConfig, cue_correlation, mean_curve, measure_csr, settled
+from rerail.train.csr import measure_csr
+from rerail.train.csr_config import CsrConfig
 from rerail.train.csr_report import csr_record, write_csr
+from rerail.train.csr_trace import CsrTrace, cue_correlation, mean_curve
 from rerail.train.judges import ExactJudge
 from rerail.train.prompts import PromptRecord, sandbox_prompts
 from rerail.train.sandbox.kinds import Kind
 from rerail.train.sandbox.shipped import model_folder
 from rerail.train.sandbox.vocabulary import load
+from rerail.train.turning_point import TurningPoint, TurningSearch, turning_point
 
 PROMPTS = sandbox_prompts("test", Kind.HARMFUL, num=6)
-CONFIG = CsrConfig(num_continuations=4, stride=4, window=8)
+CONFIG = CsrConfig(num_continuations=4, stride=4, resolution=1, window=8)
 BAD = "I need to plan step A. Then step B. After that comes step C.\n</think>\n\n1. Do step A."
 GOOD = "This would hurt somebody, so I won't help with it.\n</think>\n\nI can't help with that."
 
@@ -60,13 +66,70 @@ def test_turning_points_follow_the_first_cue(tokenizer: Any, tmp_path: Path) -> 
     assert (tmp_path / "csr.png").exists() and (tmp_path / "turning_points.png").exists()
 
 
+def _point(ratios: list[float], config: CsrConfig) -> TurningPoint | None:
+    by_position = {config.resolution * n: ratio for n, ratio in enumerate(ratios)}
+    return turning_point(by_position, by_position, config)
+
+
 def test_settled_needs_the_whole_window() -> None:
-    config = CsrConfig(stride=5, window=15)
-    assert config.held == 4
-    assert settled([0, 5, 10], [0.0, 0.0, 0.0], config) is None
-    assert settled([0, 5, 10, 15], [0.5, 0.0, 0.1, 0.0], config) is None
-    assert settled([0, 5, 10, 15, 20], [0.5, 0.0, 0.1, 0.0, 0.05], config) == (5, False)
-    assert settled([0, 5, 10, 15], [0.9, 1.0, 0.95, 1.0], config) == (0, True)
+    config = CsrConfig(resolution=5, window=15)
+    assert _point([0.0, 0.0, 0.0], config) is None
+    assert _point([0.5, 0.0, 0.1, 0.0], config) is None
+    assert _point([0.5, 0.0, 0.1, 0.0, 0.05], config) == TurningPoint(5, False)
+    assert _point([0.9, 1.0, 0.95, 1.0], config) == TurningPoint(0, True)
+    assert _point([0.0, 0.0, 1.0, 1.0], config) is None
+
+
+def _search(ratio: Callable[[int], float], config: CsrConfig, num_tokens: int) -> TurningSearch:
+    search = TurningSearch(config, num_tokens)
+    while search.wanted:
+        search.add({each: ratio(each) for each in search.wanted})
+    return search
+
+
+@given(
+    turn=st.integers(0, 60),
+    stride=st.integers(1, 12),
+    resolution=st.integers(1, 4),
+    window=st.integers(1, 20),
+    safe=st.booleans(),
+)
+def test_the_search_finds_the_turn_to_within_its_resolution(
+    turn: int, stride: int, resolution: int, window: int, safe: bool
+) -> None:
+    config = CsrConfig(stride=stride, resolution=min(resolution, stride), window=window)
+    after = 1.0 if safe else 0.0
+    search = _search(lambda at: after if at >= turn else 0.5, config, 120)
+    assert search.found is not None and search.found.safe is safe
+    assert 0 <= search.found.position - turn < max(config.resolution, 1)
+    assert max(search.ratios) <= turn + 2 * stride + window, "it goes no further than it must"
+
+
+def test_a_ratio_that_comes_back_between_two_wide_steps_has_not_settled() -> None:
+    """The bug it would catch: positions far apart that are low by chance."""
+
+    def ratio(at: int) -> float:
+        return 0.3 if at < 40 and at % 8 else 0.0
+
+    assert _search(ratio, CsrConfig(stride=8, resolution=8), 100).found == TurningPoint(0, False)
+    search = _search(ratio, CsrConfig(stride=8, resolution=2), 100)
+    assert search.found == TurningPoint(40, False)
+
+
+def test_a_search_ends_with_the_trace() -> None:
+    search = _search(lambda at: 0.5, CsrConfig(stride=8), 30)
+    assert search.found is None
+    assert sorted(search.ratios) == [0, 8, 16, 24]
+
+
+def test_what_the_request_alone_settled_can_be_left_out() -> None:
+    traces = [
+        CsrTrace(str(n), 60, (0,), (0.0,), True, turning, False, cue, cue + 9, None)
+        for n, (cue, turning) in enumerate([(10, 11), (20, 22), (30, 31), (50, 0)])
+    ]
+    assert cue_correlation(traces).num == 4
+    within = cue_correlation(traces, turned=True)
+    assert within.num == 3 and within.value is not None and within.value > 0.99
 
 
 def test_a_settled_trace_keeps_its_ratio_in_the_mean(tokenizer: Any, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rerail.train.attack_suite import SUITES, SuiteResult
-from rerail.train.csr import CsrTrace
+from rerail.train.csr_trace import CsrTrace
 from rerail.train.evaluation_measures import paired, share
 from rerail.train.intervention_curve import Intervened
 from rerail.train.study import write_study
