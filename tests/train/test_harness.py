@@ -1,5 +1,6 @@
 """A guarded model inside the real harnesses, on tasks of two questions; the model is scripted."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,12 @@ def test_answers_are_guarded(responder: GuardedResponder) -> None:
 def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
     import lm_eval  # pyright: ignore[reportMissingImports]
+    from datasets import Dataset
     from lm_eval.api.task import ConfigurableTask  # pyright: ignore[reportMissingImports]
 
     from rerail.train.harness_lm_eval import GuardedLM
 
-    rows = [{"q": ASKED[0], "a": "The answer is 4."}, {"q": ASKED[1], "a": "none"}]
+    rows = Dataset.from_dict({"q": list(ASKED), "a": ["The answer is 4.", "none"]})
     task = ConfigurableTask(
         config={
             "task": "two_questions",
@@ -78,6 +80,10 @@ def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> N
         GuardedLM(responder).loglikelihood([])
 
 
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:inspect_ai.*",
+    "ignore:Unclosed <MemoryObject:ResourceWarning",  # inspect's own, at its end
+)
 def test_inspect(responder: GuardedResponder, tmp_path: Path) -> None:
     pytest.importorskip("inspect_ai", reason="inspect_ai is not installed")
     from inspect_ai import Task, eval  # pyright: ignore[reportMissingImports]
@@ -100,3 +106,4 @@ def test_inspect(responder: GuardedResponder, tmp_path: Path) -> None:
     assert log.status == "success", log.error
     assert log.results is not None
     assert log.results.scores[0].metrics["accuracy"].value == 1.0
+    gc.collect()  # what inspect left open is to be heard of here, where it is expected
