@@ -11,10 +11,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import (
@@ -32,23 +30,25 @@ from sqlalchemy import (
 )
 
 from ..guard import Session
-from ..guard.store_engine import open_engine, read, write
+from ..guard.store_engine import open_engine, write
 from ..guard.store_errors import StoreError
 from ..guard.store_location import StoreLocation
-from .live_frame import Frame, Probe, frame_of, frame_text
+from .live_frame import Frame, Probe, frame_text
 
 STALE_S = 15.0
 """A writer that has been silent this long is taken for dead. Clocks of several hosts have to agree
 better than this."""
 
+_BEAT_S = 1.0
+"""How often a writer says that it lives: a row for it in every tick would double what one costs."""
+
 _LINGER_S = 5.0
 _MAX_SESSIONS = 256
-_OVERLAP = 256
 _log = logging.getLogger(__name__)
 
 _METADATA = MetaData()
 _SEQUENCE = BigInteger().with_variant(Integer(), "sqlite")
-_FRAMES = Table(
+FRAMES = Table(
     "live_frames",
     _METADATA,
     Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
@@ -57,7 +57,7 @@ _FRAMES = Table(
     Column("body", Text, nullable=False),
     sqlite_autoincrement=True,
 )
-_WRITERS = Table(
+WRITERS = Table(
     "live_writers",
     _METADATA,
     Column("writer", Text, primary_key=True),
@@ -76,15 +76,19 @@ def live_location(store: str | Path) -> StoreLocation:
 class LiveWriter:
     """Shows sessions to onlookers; `watch` is what a `Guard` takes. Once open, it never raises."""
 
-    def __init__(self, store: str | Path, *, interval_s: float = 0.1) -> None:
-        """Raises `StoreError` if nothing can be written there."""
+    def __init__(self, store: str | Path, *, interval_s: float = 0.1, share: float = 0.01) -> None:
+        """Raises `StoreError` if nothing can be written there.
+
+        Of one core no more than `share` is used: onlookers get fewer frames where one costs more.
+        """
         self._location = live_location(store)
-        self._interval_s = interval_s
+        self._interval_s, self._share = interval_s, share
         self._engine = open_engine(self._location, read_only=False, timeout_s=5.0)
         self._name = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
         self._lock = threading.Lock()
         self._probes: list[Probe] = []
         self._ended: list[tuple[float, str]] = []
+        self._beat_at = 0.0
         self._stop = threading.Event()
         self.num_unwatched = 0
         """Sessions that could not be shown, because too many ran at once."""
@@ -117,17 +121,13 @@ class LiveWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _run(self) -> None:
-        failed = False
-        while not self._stop.wait(self._interval_s if not failed else 1.0):
+        failed, spent_s = False, 0.0
+        while not self._stop.wait(1.0 if failed else max(self._interval_s, spent_s / self._share)):
+            began_s = time.thread_time()
             try:
                 self._tick()
                 failed = False
@@ -140,12 +140,14 @@ class LiveWriter:
             except Exception:
                 _log.exception("onlookers see nothing any more")
                 return
+            spent_s = time.thread_time() - began_s
 
     def _tick(self, *, last: bool = False) -> None:
         with self._lock:
             probes = list(self._probes)
         frames = [frame for probe in probes if (frame := probe.frame()) is not None]
         now = time.monotonic()
+        beats = now - self._beat_at >= _BEAT_S
         ended = [frame.stream for frame in frames if frame.finished is not None]
         gone = [stream for since, stream in self._ended if now - since > _LINGER_S]
         rows = [
@@ -154,17 +156,21 @@ class LiveWriter:
         ]
 
         def change(connection: Connection) -> None:
-            _beat(connection, self._name)
+            if beats:
+                _beat(connection, self._name)
             for stream in (*ended, *gone):
-                connection.execute(delete(_FRAMES).where(_FRAMES.c.stream == stream))
+                connection.execute(delete(FRAMES).where(FRAMES.c.stream == stream))
             if rows:
-                connection.execute(insert(_FRAMES), rows)
+                connection.execute(insert(FRAMES), rows)
             if last:
-                mine = _FRAMES.c.writer == self._name
-                running = _FRAMES.c.stream.not_in([*ended, *(s for _, s in self._ended)])
-                connection.execute(delete(_FRAMES).where(mine, running))
+                mine = FRAMES.c.writer == self._name
+                running = FRAMES.c.stream.not_in([*ended, *(s for _, s in self._ended)])
+                connection.execute(delete(FRAMES).where(mine, running))
 
+        if not (beats or rows or gone or last):
+            return
         self._write(change)
+        self._beat_at = now if beats else self._beat_at
         self._ended = [each for each in self._ended if each[1] not in gone]
         self._ended += [(now, stream) for stream in ended]
         with self._lock:
@@ -173,76 +179,10 @@ class LiveWriter:
     def _prepare(self, connection: Connection) -> None:
         _METADATA.create_all(connection)
         _sweep(connection)
-        connection.execute(insert(_WRITERS), {"writer": self._name, "beat_us": _now_us()})
+        connection.execute(insert(WRITERS), {"writer": self._name, "beat_us": _now_us()})
 
     def _write(self, work: Any) -> None:
         write(self._engine, self._location, 5.0, work)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a reader has found."""
-
-    frames: Sequence[Frame]
-    alive: frozenset[str]
-    """Streams whose process still runs."""
-
-
-class LiveReader:
-    """Follows all running generations of a store; there need not be any yet."""
-
-    def __init__(self, store: str | Path) -> None:
-        self._location = live_location(store)
-        self._engine: Any = None
-        self._last = 0
-        self._seen: set[int] = set()
-        self._writer_of: dict[str, str] = {}
-
-    def look(self) -> Look:
-        """New frames, in order. Raises `StoreError` if the place is there but cannot be read."""
-        if self._engine is None:
-            path = self._location.path
-            if path is not None and not path.exists():
-                return Look((), frozenset())
-            self._engine = open_engine(self._location, read_only=True, timeout_s=5.0)
-        try:
-            rows, alive = read(self._engine, self._location, self._fetch)
-        except StoreError as error:
-            if "no such table" in str(error) or "does not exist" in str(error):
-                return Look((), frozenset())  # the first writer is just making it
-            raise
-        frames: list[Frame] = []
-        for row in rows:
-            self._seen.add(row.sequence)
-            self._last = max(self._last, row.sequence)
-            try:
-                frame = frame_of(row.body)
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(
-                    f"{self._location.name} was written by another version of rerail: delete it"
-                ) from error
-            self._writer_of[frame.stream] = row.writer
-            frames.append(frame)
-        self._seen = {each for each in self._seen if each > self._last - _OVERLAP}
-        streams = self._writer_of.items()
-        return Look(frames, frozenset(stream for stream, writer in streams if writer in alive))
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
-
-    def _fetch(self, connection: Connection) -> tuple[list[Any], set[str]]:
-        query = (
-            select(_FRAMES.c.sequence, _FRAMES.c.writer, _FRAMES.c.body)
-            # PostgreSQL may commit sequences out of order, so the latest are looked at again.
-            .where(_FRAMES.c.sequence > self._last - _OVERLAP)
-            .where(_FRAMES.c.sequence.not_in(self._seen))
-            .order_by(_FRAMES.c.sequence)
-            .limit(1000)
-        )
-        rows = list(connection.execute(query))
-        recent = select(_WRITERS.c.writer).where(_WRITERS.c.beat_us > _stale_us())
-        return rows, set(connection.execute(recent).scalars())
 
 
 def sweep(store: str | Path) -> None:
@@ -261,17 +201,17 @@ def sweep(store: str | Path) -> None:
 
 
 def _sweep(connection: Connection) -> None:
-    dead = _WRITERS.c.beat_us <= _stale_us()
-    connection.execute(delete(_WRITERS).where(dead))
-    living = select(_WRITERS.c.writer)
-    connection.execute(delete(_FRAMES).where(_FRAMES.c.writer.not_in(living)))
+    dead = WRITERS.c.beat_us <= stale_us()
+    connection.execute(delete(WRITERS).where(dead))
+    living = select(WRITERS.c.writer)
+    connection.execute(delete(FRAMES).where(FRAMES.c.writer.not_in(living)))
 
 
 def _beat(connection: Connection, name: str) -> None:
     values = {"beat_us": _now_us()}
-    changed = connection.execute(update(_WRITERS).where(_WRITERS.c.writer == name).values(values))
+    changed = connection.execute(update(WRITERS).where(WRITERS.c.writer == name).values(values))
     if not changed.rowcount:  # swept while this process was stopped
-        connection.execute(insert(_WRITERS), {"writer": name} | values)
+        connection.execute(insert(WRITERS), {"writer": name} | values)
 
 
 def _closing(frame: Frame) -> Frame:
@@ -293,5 +233,6 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _stale_us() -> int:
+def stale_us() -> int:
+    """Writers whose last beat is older are taken for dead."""
     return _now_us() - int(STALE_S * 1e6)

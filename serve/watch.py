@@ -15,8 +15,9 @@ from ..guard.store import Store
 from ..guard.store_errors import NotInStore
 from ..guard.store_query import TraceSummary
 from .lines import Line, Lines, one_line
-from .live_channel import LiveReader, Look, sweep
+from .live_channel import sweep
 from .live_frame import Probe
+from .live_reader import LiveReader, Look
 from .live_trace import LiveTrace
 from .live_view import FLASH_S, Stream, screen_lines
 from .themes import SPOKEN, Theme

@@ -24,8 +24,9 @@ from rerail.guard.backend_scripted import ScriptedBackend
 from rerail.guard.store import Store
 from rerail.serve import live_channel
 from rerail.serve.lines import text_of, width_of
-from rerail.serve.live_channel import LiveReader, LiveWriter, sweep
+from rerail.serve.live_channel import LiveWriter, sweep
 from rerail.serve.live_frame import Frame, Probe, frame_of, frame_text
+from rerail.serve.live_reader import LiveReader
 from rerail.serve.live_trace import LiveTrace
 from rerail.serve.live_view import FLASH_S, Stream, screen_lines, stream_lines
 from rerail.serve.themes import DARK, MONO
@@ -135,7 +136,7 @@ def test_frames_survive_the_channel_and_text_goes_with_the_end(tmp_path: Path) -
     reader = LiveReader(store)
     assert reader.look().frames == ()  # nobody has written yet
     live = LiveTrace("x")
-    with LiveWriter(store, interval_s=0.005) as writer:
+    with LiveWriter(store, interval_s=0.005, share=1.0) as writer:
         for event in running(TEXTS, writer.watch):
             if isinstance(event, Finished):
                 break
@@ -206,7 +207,7 @@ def test_what_a_killed_process_left_behind_is_lost_and_swept(
 
 
 def test_a_writer_whose_disk_fails_never_disturbs_the_generation(tmp_path: Path) -> None:
-    writer = LiveWriter(tmp_path / "rerail.db", interval_s=0.005)
+    writer = LiveWriter(tmp_path / "rerail.db", interval_s=0.005, share=1.0)
     writer._write = lambda work: (_ for _ in ()).throw(live_channel.StoreError("full"))  # type: ignore
     events = list(running(TEXTS, writer.watch))
     time.sleep(0.05)

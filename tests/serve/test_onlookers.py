@@ -11,7 +11,7 @@ import rerail.serve.picture as picture_module
 from rerail.guard import Finished, Guard, guarded
 from rerail.guard.backend_scripted import ScriptedBackend
 from rerail.serve.cli import main
-from rerail.serve.live_channel import LiveReader
+from rerail.serve.live_reader import LiveReader
 from rerail.serve.onlookers import onlookers
 from rerail.serve.picture import picture
 
