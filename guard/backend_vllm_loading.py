@@ -39,6 +39,20 @@ def start_engine(name_or_path: str | Path, **engine_args: Any) -> AsyncLLM:
         raise ValueError(f"vLLM does not run {name_or_path} like this: {reason}") from error
 
 
+def shut_down(engine: AsyncLLM) -> None:
+    """Ends the engine and its processes, for good.
+
+    vLLM does it again when the object goes, which may be at the program's end, when the modules
+    that this takes are gone already: it would say so on stderr, as if something were wrong.
+    """
+    engine.shutdown()
+    engine.shutdown = _is_over
+
+
+def _is_over(timeout: float | None = None) -> None:
+    """Nothing is left to shut down."""
+
+
 def engine_tokenizer(engine: AsyncLLM) -> Any:
     """The engine's tokenizer, one of our own: the engine's belongs to its threads."""
     config = engine.model_config

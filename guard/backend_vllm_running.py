@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from .backend_vllm_loading import engine_identity, engine_tokenizer, start_engine
+from .backend_vllm_loading import engine_identity, engine_tokenizer, shut_down, start_engine
 from .backend_vllm_prompts import VllmPrompts
 from .loop_thread import LoopThread
 
@@ -44,4 +44,4 @@ class RunningVllm:
 
 def _close(engine: AsyncLLM, thread: LoopThread) -> None:
     thread.close()
-    engine.shutdown()
+    shut_down(engine)

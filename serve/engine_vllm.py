@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..guard import Event, Guard, Message, Prompt, ReasoningFormat
 from ..guard.backend_vllm import VllmBackend
-from ..guard.backend_vllm_loading import engine_identity, engine_tokenizer, start_engine
+from ..guard.backend_vllm_loading import engine_identity, engine_tokenizer, shut_down, start_engine
 from ..guard.backend_vllm_running import RunningVllm
 from ..guard.model_vllm import GuardedVllm
 from .cli_errors import CommandFailed
@@ -67,7 +67,7 @@ class VllmEngine:
         return not self._engine.errored
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._engine.shutdown)
+        await asyncio.to_thread(shut_down, self._engine)
 
 
 def new_vllm_engine(choice: "EngineChoice") -> VllmEngine:
