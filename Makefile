@@ -1,5 +1,5 @@
 # make demo    see the guard at work, on the embedded model
-# make test    the tests
+# make test    the tests, on all cores (ARGS='-n 0 tests/guard' for one process and one folder)
 # make check   ruff and pyright
 # make bench   the benchmarks
 # The first run builds .venv from Python >= 3.11 and pip; nothing else is needed.
@@ -23,7 +23,7 @@ demo: $(VENV)/installed-demo
 	@$(RUN)rerail demo $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(RUN)python -m pytest -q $(ARGS)
+	$(RUN)python -m pytest -q -n auto $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(RUN)ruff check .

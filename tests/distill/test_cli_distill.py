@@ -119,12 +119,12 @@ def test_a_run_on_the_sandbox_takes_minutes_and_finds_its_cues(rerail: CommandLi
     done = rerail(
         "distill", "--traces", "train.jsonl", "--encoder", encoder, "--out", "run",
         "--encoder-epochs", "1", "--screen-epochs", "2", "--max-steps", "10",
-        "--num-tries", "200", timeout=900,
+        "--num-tries", "200",
     )  # fmt: skip
     assert done.code == 0, done.err
     done = rerail(
         "distill", "report", "--traces", "test.jsonl", "--detector", "run/student", "--out", "rep",
-        "--max-steps", "10", timeout=600,
+        "--max-steps", "10",
     )  # fmt: skip
     assert done.code == 0, done.err
     (figures,) = json.loads((rerail.home / "rep" / "report.json").read_text())

@@ -46,7 +46,7 @@ def test_the_flags_of_the_guard_have_their_fields_words(rerail: CommandLine) -> 
 
 
 def test_completion_is_installed(rerail: CommandLine) -> None:
-    done = rerail("--install-completion", before=["env", "SHELL=/bin/bash"])
+    done = rerail("--install-completion")
     assert done.code == 0, done.err
     scripts = [path for path in rerail.home.rglob("rerail") if path.is_file()]
     assert "--keep-pairs" in scripts[0].read_text()
