@@ -59,6 +59,44 @@ def share(observed: Sequence[tuple[Hashable, float | bool | None]], *, seed: int
     return Figure(float(sums.sum() / counts.sum()), float(low), float(high), int(counts.sum()))
 
 
+class Mean(Figure):
+    """A mean that is no share."""
+
+    __slots__ = ()
+    FORMAT = ".1f"
+
+
+def mean(observed: Sequence[tuple[Hashable, float | None]], *, seed: int = 0) -> Mean:
+    """As `share`, of numbers of any size."""
+    figure = share(observed, seed=seed)
+    return Mean(figure.value, figure.low, figure.high, figure.num)
+
+
+class Ratio(Figure):
+    """The sum of one value over the sum of another, with its 95 % bootstrap interval over groups;
+    `num` counts the observations."""
+
+    __slots__ = ()
+    FORMAT = ".2f"
+
+
+def ratio(observed: Sequence[tuple[Hashable, float, float]], *, seed: int = 0) -> Ratio:
+    """The second over the first of (group, first, second); None where all the firsts are 0.
+
+    Drawn samples without any first have no ratio, and are left out of the interval.
+    """
+    groups: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
+    for group, first, second in observed:
+        groups[group].append((first, second))
+    sums = np.array([np.sum(values, axis=0) for values in groups.values()]).reshape(-1, 2)
+    total = sums.sum(0)
+    if not total[0]:
+        return Ratio(None, None, None, len(observed))
+    firsts, seconds = sums[_draws(len(groups), seed)].sum(1).T
+    low, high = np.quantile(seconds[firsts > 0] / firsts[firsts > 0], [0.025, 0.975])
+    return Ratio(float(total[1] / total[0]), float(low), float(high), len(observed))
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """An arm against another on the same prompts and seeds."""

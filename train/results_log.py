@@ -39,8 +39,9 @@ class ResultsLog:
         return key in self.rows
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Appends results and flushes them."""
+        """Appends results and flushes them; they are kept as they would be read again."""
         with self.path.open("a", encoding="utf-8") as file:
             for row in rows:
-                file.write(json.dumps(row, ensure_ascii=True) + "\n")
-                self.rows[self._key(row)] = dict(row)
+                line = json.dumps(row, ensure_ascii=True)
+                file.write(line + "\n")
+                self.rows[self._key(row)] = json.loads(line)

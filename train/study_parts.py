@@ -1,13 +1,14 @@
 """What one seed of the study measures, part by part; every part goes on where it was."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..guard.detector import Detector
 from ..guard.detector_keywords import KeywordDetector
-from .attack_suite import SUITES, SuiteResult, measure_suites
+from .attack_suite import SUITES, measure_suites
 from .csr import exact_labels, measure_csr
 from .csr_config import CsrConfig
 from .csr_trace import CsrTrace
@@ -16,10 +17,13 @@ from .exact_detector import ExactDetector
 from .generation import Sampling
 from .intervention_curve import Intervened, measure_interventions
 from .judges import ExactJudge
+from .part_times import timed
 from .prompts import PromptRecord, sandbox_prompts
 from .results_log import ResultsLog
 from .sandbox.kinds import Kind, Label, Split
-from .study_training import ArmsConfig, measure_arms
+from .sandbox.shipped import model_folder
+from .study_training import ArmsConfig, Trained, measure_arms, trainings
+from .suite_result import SuiteRun
 
 DETECTORS = ("keywords", "student", "self", "exact")
 """Weak to strong; the exact one stands where the paper has GPT-4o."""
@@ -88,6 +92,16 @@ class StudyConfig:
             ),
         )
 
+    def csr(self, seed: int) -> CsrConfig:
+        """How turning points are measured."""
+        return CsrConfig(
+            num_continuations=self.num_continuations,
+            stride=self.csr_stride,
+            resolution=self.csr_resolution,
+            seed=seed,
+            sampling=self.sampling,
+        )
+
     @property
     def num_parts(self) -> int:
         """Parts of all seeds."""
@@ -101,8 +115,9 @@ class Findings:
     traces: list[dict[str, Any]] = field(default_factory=list)
     csr: list[CsrTrace] = field(default_factory=list)
     interventions: dict[str, list[Intervened]] = field(default_factory=dict)
-    suites: list[list[SuiteResult]] = field(default_factory=list)
+    suites: list[SuiteRun] = field(default_factory=list)
     arms: list[dict[str, Any]] = field(default_factory=list)
+    trained: list[Trained] = field(default_factory=list)
 
 
 def measure_seed(
@@ -111,35 +126,28 @@ def measure_seed(
     """All parts of one seed."""
     found = Findings()
     harmful = sandbox_prompts(Split.TEST, Kind.HARMFUL, num=config.num_traces, seed=seed)
-    found.traces = trigger_traces(subject, harmful, seed, config.sampling, folder)
-    told()
-    csr = CsrConfig(
-        num_continuations=config.num_continuations,
-        stride=config.csr_stride,
-        resolution=config.csr_resolution,
-        seed=seed,
-        sampling=config.sampling,
-    )
-    found.csr = measure_csr(
-        subject, harmful[: config.num_csr], ExactJudge(), csr, folder, labels=exact_labels
-    )
-    told()
+    with _part("traces", folder, told):
+        found.traces = trigger_traces(subject, harmful, seed, config.sampling, folder)
+    with _part("turning points", folder, told):
+        asked = harmful[: config.num_csr]
+        csr = config.csr(seed)
+        found.csr = measure_csr(subject, asked, ExactJudge(), csr, folder, labels=exact_labels)
     asked = harmful[: config.num_intervened]
     for name in DETECTORS:
-        found.interventions[name] = measure_interventions(
-            subject,
-            asked,
-            detector_named(name, subject, asked),
-            ExactJudge(),
-            folder,
-            name=name,
-            cap=config.cap,
-            seed=seed,
-            sampling=config.sampling,
-        )
-        told()
-    found.suites = [
-        measure_suites(
+        with _part(f"interventions, {name}", folder, told):
+            found.interventions[name] = measure_interventions(
+                subject,
+                asked,
+                detector_named(name, subject, asked),
+                ExactJudge(),
+                folder,
+                name=name,
+                cap=config.cap,
+                seed=seed,
+                sampling=config.sampling,
+            )
+    with _part("suites", folder, told):
+        found.suites = measure_suites(
             subject,
             lambda prompts: detector_named("student", subject, prompts),
             folder,
@@ -148,20 +156,18 @@ def measure_seed(
             suites=SUITES,
             sampling=config.sampling,
         )
-    ]
-    told()
-    arms = ArmsConfig(
-        model=model,
-        num_harmful=config.arms.num_harmful,
-        num_measured=config.arms.num_measured,
-        arms=config.arms.arms,
-        max_steps=config.arms.max_steps,
-        sampling=config.sampling,
-        seed=seed,
-    )
-    found.arms = measure_arms(arms, folder / "arms")
-    told()
+    with _part("training", folder, told):
+        arms = replace(config.arms, model=model, sampling=config.sampling, seed=seed)
+        found.arms = measure_arms(arms, folder / "arms")
+        found.trained = trainings(arms, folder / "arms")
     return found
+
+
+@contextmanager
+def _part(name: str, folder: Path, told: Told) -> Iterator[None]:
+    with timed(folder, name):
+        yield
+    told()
 
 
 def trigger_traces(
@@ -208,7 +214,7 @@ def detector_named(name: str, subject: Subject, prompts: Sequence[PromptRecord])
         return KeywordDetector()
     from ..guard.detector_student import StudentDetector
 
-    return StudentDetector.from_folder()
+    return StudentDetector.for_model(model_folder())
 
 
 def self_detector(subject: Subject, *, taught: bool = True) -> Detector:

@@ -5,7 +5,7 @@ GRPO; and two that take one thing away, all but the first tokens, or the harmles
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from ..guard.backend_transformers_identity import model_identity
 from ..guard.backend_transformers_loading import load
 from ..guard.pairs import Pair
 from .cue_finders import ExactFinder
-from .evaluation_measures import Figure, share
+from .evaluation_measures import Figure, Mean, mean, share
 from .evaluation_subject import Subject, Written
+from .gate_measure import sandbox_safety_position
 from .generation import Sampling
 from .judges import ExactJudge
 from .pairing import PairingConfig, is_harmless_pair, make_pairs, pairs_of_rollouts
@@ -29,7 +30,7 @@ from .rollout_run import run_rollouts
 from .rollout_store import read_rollouts
 from .rollouts import RolloutTools
 from .round_tools import generator_and_reader
-from .run_folder import check_config
+from .run_folder import check_config, read_record
 from .sandbox.kinds import Kind, Split
 from .trigger_sources import PoolSource
 
@@ -68,6 +69,26 @@ class ArmResult:
     answer_harm: Figure
     over_refusal: Figure
     accuracy: Figure
+    trigger_step: Mean
+    """Steps before the first safety trigger, in the harmful prompts that have one."""
+
+    def to_row(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            each.name: getattr(self, each.name).to_row()
+            for each in fields(self)
+            if each.name != "arm"
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the training of one arm took."""
+
+    arm: str
+    num_pairs: int
+    num_steps: int
+    seconds: float
 
 
 def measure_arms(
@@ -98,6 +119,9 @@ def measure_arms(
 def arm_results(rows: Sequence[Mapping[str, Any]]) -> list[ArmResult]:
     """The figures of every arm; rows of several seeds are pooled."""
 
+    def harmful(arm: str) -> list[Mapping[str, Any]]:
+        return [row for row in rows if row["arm"] == arm and row["kind"] == Kind.HARMFUL]
+
     def figure(arm: str, kinds: tuple[Kind, ...], name: str) -> Figure:
         return share(
             [(row["id"], row[name]) for row in rows if row["arm"] == arm and row["kind"] in kinds]
@@ -110,9 +134,20 @@ def arm_results(rows: Sequence[Mapping[str, Any]]) -> list[ArmResult]:
             figure(arm, (Kind.HARMFUL,), "answer_harmful"),
             figure(arm, (Kind.LOOKALIKE,), "refused"),
             figure(arm, (Kind.TASK,), "correct"),
+            mean([(row["id"], row["trigger_step"]) for row in harmful(arm)]),
         )
         for arm in dict.fromkeys(row["arm"] for row in rows)
     ]
+
+
+def trainings(config: ArmsConfig, folder: Path) -> list[Trained]:
+    """What each trained arm in the folder took."""
+    found = []
+    for arm in config.arms:
+        record = read_record(folder / arm / "result.json")
+        if record is not None:
+            found.append(Trained(arm, record["num_pairs"], record["num_steps"], record["seconds"]))
+    return found
 
 
 def _pairs(config: ArmsConfig, folder: Path) -> list[Pair]:
@@ -187,6 +222,7 @@ def _measure(subject: Subject, name: str, config: ArmsConfig, log: ResultsLog) -
                 "refused": verdict.refused,
                 "correct": verdict.correct,
                 "num_tokens": each.num_tokens,
+                "trigger_step": sandbox_safety_position(prompt, each.reasoning),
             }
             for prompt, verdict, each in zip(missing, verdicts, written, strict=True)
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rerail.train.evaluation_measures import kappa, mcnemar, paired, pearson, share
+from rerail.train.evaluation_measures import kappa, mcnemar, paired, pearson, ratio, share
 from rerail.train.results_log import ResultsLog
 
 
@@ -51,6 +51,22 @@ def test_pearson_with_interval() -> None:
     assert exact.value == pytest.approx(1)
     assert pearson([(1, 1), (2, 2)]).value is None
     assert pearson([(1, 5), (2, 5), (3, 5)]).value is None
+
+
+def test_ratio_by_hand() -> None:
+    """Drawn samples in which nothing is harmful without the guard have no ratio."""
+    left = ratio([("a", True, False), ("b", True, True), ("c", False, False)])
+    assert (left.value, left.num) == (0.5, 3)
+    assert (left.low, left.high) == (0.0, 1.0)
+    assert str(left) == "0.50 (0.00–1.00, n=3)"
+    assert ratio([("a", False, True)]).value is None
+    assert ratio([]).value is None
+
+
+def test_figures_are_written_as_what_they_are() -> None:
+    assert str(share([("a", True)])) == "100.0% (100.0%–100.0%, n=1)"
+    assert pearson([(1, 1), (2, 2), (3, 3)]).short == "1.000"
+    assert share([]).short == "–"
 
 
 def test_the_log_drops_a_line_cut_off_by_a_kill(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from scripted_generator import scripted_subject
 
 from rerail.guard.detector_keywords import KeywordDetector
 from rerail.guard.trigger_pool import BUILT_IN
-from rerail.train.attack_suite import SUITES, cases_of, measure_suites, suite_table
+from rerail.train.attack_suite import SUITES, cases_of, measure_suites
 from rerail.train.exact_detector import ExactDetector
 from rerail.train.intervention_curve import by_trigger, curve, measure_interventions
 from rerail.train.intervention_report import write_interventions
@@ -18,6 +18,7 @@ from rerail.train.sandbox.attacks import ATTACKS, CLOSE
 from rerail.train.sandbox.kinds import Kind
 from rerail.train.sandbox.shipped import model_folder
 from rerail.train.sandbox.vocabulary import load
+from rerail.train.suite_result import suite_results, suite_table
 
 PROMPTS = sandbox_prompts("test", Kind.HARMFUL, num=4)
 BAD = "\nI need to plan step A. Then step B.\n</think>\n\n1. Do step A."
@@ -114,7 +115,7 @@ def test_before_and_after_the_guard(tokenizer: Any, tmp_path: Path) -> None:
         return "1. Do step A." if "</think>" in written else GOOD
 
     subject, _ = scripted_subject(tokenizer, asked, comply)
-    results = measure_suites(
+    runs = measure_suites(
         subject,
         ExactDetector,
         tmp_path,
@@ -122,9 +123,10 @@ def test_before_and_after_the_guard(tokenizer: Any, tmp_path: Path) -> None:
         suites=suites,
         config=GuardConfig(max_answer_interventions=0),
     )
-    single, foreign = results
+    single, foreign = suite_results(runs)
     assert (single.before.value, single.after.value) == (1.0, 0.0)
-    assert (single.relative, single.harmless_changed.value) == (0.0, 0.0)
+    assert (single.relative.value, single.harmless_changed.value) == (0.0, 0.0)
+    assert (single.reached, foreign.reached) == (True, False)
     assert foreign.before.value == 1.0
     assert foreign.reasoning_after.value == 1.0, "the exact detector reads English only"
     assert foreign.harmless_changed.value is None
@@ -136,5 +138,5 @@ def test_before_and_after_the_guard(tokenizer: Any, tmp_path: Path) -> None:
         suites=suites,
         config=GuardConfig(max_answer_interventions=0),
     )
-    assert again == results
-    assert suite_table(results)[2].startswith("| single turn | 100.0%")
+    assert again == runs
+    assert suite_table([single, foreign])[2].startswith("| single turn | 100.0%")
