@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..guard import Message, Prompt, ReasoningFormat
 from ..guard.backend_transformers_async import AsyncTransformersBackend
 from ..guard.backend_transformers_identity import model_identity
 from .engine import LogitBiasOption, NumberOption, Option
-from .prompt_renderer import PromptRenderer
+from .engine_prompts import PromptedEngine, ThreadedPrompts, format_named
 
 OPTIONS: Mapping[str, Option] = {
     "top_k": NumberOption(-1, 1_000_000, whole=True),
@@ -19,7 +18,7 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-class TransformersEngine:
+class TransformersEngine(PromptedEngine):
     """One model with its tokenizer."""
 
     why_no_intervention: str | None = None
@@ -34,7 +33,7 @@ class TransformersEngine:
         reasoning_format: str = "auto",
     ) -> None:
         """Raises `ValueError` for a length beyond the model's context."""
-        named = None if reasoning_format == "auto" else ReasoningFormat.named(reasoning_format)
+        named = format_named(reasoning_format)
         self.backend = AsyncTransformersBackend(model, tokenizer, reasoning_format=named)
         limit = self.backend.max_positions
         if max_model_len is not None and max_model_len > limit:
@@ -44,22 +43,8 @@ class TransformersEngine:
         self.stored_name = model_identity(model)
         self.max_model_len = max_model_len or limit
         self.options = {**OPTIONS, "logit_bias": LogitBiasOption(len(tokenizer))}
-        self._prompts = PromptRenderer(tokenizer, self.backend.reasoning_format, self.stored_name)
-        self.template_options = self._prompts.template_options
-
-    async def render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Any],
-        template_options: Mapping[str, Any],
-    ) -> Prompt:
-        return await asyncio.to_thread(self._prompts.rendered, messages, tools, template_options)
-
-    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
-        return await asyncio.to_thread(self._prompts.completed, prompt)
-
-    async def tokenize(self, text: str) -> tuple[int, ...]:
-        return await asyncio.to_thread(self._prompts.ids, text)
+        form = self.backend.reasoning_format
+        super().__init__(ThreadedPrompts(tokenizer, form, self.stored_name))
 
     async def ready(self) -> bool:
         return True

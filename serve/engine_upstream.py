@@ -1,9 +1,8 @@
 """The engine over another server's API: prompts rendered here or there, streams from there."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from ..guard import Message, Prompt, ReasoningFormat
+from ..guard import ReasoningFormat
 from ..guard.backend_async import AsyncBackend
 from ..guard.backend_upstream import AsyncUpstreamBackend
 from ..guard.backend_upstream_chat import UNBOUNDED, WHY_NO_INTERVENTION, AsyncChatBackend
@@ -20,11 +19,12 @@ from ..guard.upstream_discovery import (
 )
 from ..guard.upstream_settings import UpstreamSettings
 from .engine import Option
+from .engine_prompts import PromptedEngine, Prompts, format_named
 from .upstream_fields import fields_of
-from .upstream_prompts import ChatPrompts, LocalPrompts, ServedPrompts, UpstreamPrompts
+from .upstream_prompts import ChatPrompts, LocalPrompts, ServedPrompts
 
 
-class UpstreamEngine:
+class UpstreamEngine(PromptedEngine):
     """One model of a server, or of several that serve the same."""
 
     def __init__(
@@ -32,18 +32,18 @@ class UpstreamEngine:
         upstream: Upstream,
         client: UpstreamClient,
         backend: AsyncBackend,
-        prompts: UpstreamPrompts,
+        prompts: Prompts,
         *,
         model_names: Sequence[str],
         max_model_len: int,
         options: Mapping[str, Option],
     ) -> None:
+        super().__init__(prompts)
         self.backend = backend
         self.model_names = tuple(model_names)
         self.stored_name = upstream.model
         self.max_model_len = max_model_len
         self.options = options
-        self.template_options = prompts.template_options
         self.why_no_intervention = (
             f"{upstream.root} cannot be guarded with the policy intervene, since "
             + WHY_NO_INTERVENTION
@@ -51,21 +51,6 @@ class UpstreamEngine:
             else None
         )
         self._client = client
-        self._prompts = prompts
-
-    async def render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Any],
-        template_options: Mapping[str, Any],
-    ) -> Prompt:
-        return await self._prompts.rendered(messages, tools, template_options)
-
-    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
-        return await self._prompts.completed(prompt)
-
-    async def tokenize(self, text: str) -> tuple[int, ...]:
-        return await self._prompts.ids(text)
 
     async def ready(self) -> bool:
         return await self._client.reachable()
@@ -90,7 +75,7 @@ def new_upstream_engine(
     tokenizer = None
     if settings.tokenizer is not None:
         tokenizer = FolderTokenizer.from_folder(settings.tokenizer)
-    named = None if reasoning_format == "auto" else ReasoningFormat.named(reasoning_format)
+    named = format_named(reasoning_format)
     upstream = discover(url, settings, api_key)
     renders = tokenizer is not None or upstream.rendering is not Rendering.NONE
     if upstream.mode is not UpstreamMode.CHAT and not renders:
@@ -103,7 +88,7 @@ def new_upstream_engine(
         length = max_model_len or upstream.max_model_len
         known = length is not None
         backend: AsyncBackend = AsyncChatBackend(client, upstream.model, max_tokens_known=known)
-        prompts: UpstreamPrompts = ChatPrompts(upstream.model)
+        prompts: Prompts = ChatPrompts(upstream.model)
         length = length or UNBOUNDED
     else:
         length = _checked_length(upstream, max_model_len)

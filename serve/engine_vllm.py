@@ -8,22 +8,22 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..guard import Event, Guard, Message, Prompt, ReasoningFormat
+from ..guard import Event, Guard, Message
 from ..guard.backend_vllm import VllmBackend
 from ..guard.backend_vllm_loading import engine_identity, engine_tokenizer, shut_down, start_engine
 from ..guard.backend_vllm_running import RunningVllm
 from ..guard.model_vllm import GuardedVllm
 from .cli_errors import CommandFailed
 from .engine import Option
+from .engine_prompts import PromptedEngine, ThreadedPrompts, format_named
 from .options import ModelChoice
-from .prompt_renderer import PromptRenderer
 from .vllm_fields import vllm_fields
 
 if TYPE_CHECKING:
     from .engines import EngineChoice
 
 
-class VllmEngine:
+class VllmEngine(PromptedEngine):
     """One `AsyncLLM` with its tokenizer; shuts the engine down when it is closed."""
 
     why_no_intervention: str | None = None
@@ -39,29 +39,15 @@ class VllmEngine:
         if tokenizer is None:
             tokenizer = engine_tokenizer(engine)
         assert tokenizer is not None
-        named = None if reasoning_format == "auto" else ReasoningFormat.named(reasoning_format)
+        named = format_named(reasoning_format)
         self.backend = VllmBackend(engine, tokenizer, reasoning_format=named)
         self.model_names = tuple(model_names)
         self.stored_name = engine_identity(engine, self.model_names[0])
         self.max_model_len = self.backend.max_positions
         self.options: Mapping[str, Option] = vllm_fields(len(tokenizer))
         self._engine = engine
-        self._prompts = PromptRenderer(tokenizer, self.backend.reasoning_format, self.stored_name)
-        self.template_options = self._prompts.template_options
-
-    async def render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Any],
-        template_options: Mapping[str, Any],
-    ) -> Prompt:
-        return await asyncio.to_thread(self._prompts.rendered, messages, tools, template_options)
-
-    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
-        return await asyncio.to_thread(self._prompts.completed, prompt)
-
-    async def tokenize(self, text: str) -> tuple[int, ...]:
-        return await asyncio.to_thread(self._prompts.ids, text)
+        form = self.backend.reasoning_format
+        super().__init__(ThreadedPrompts(tokenizer, form, self.stored_name))
 
     async def ready(self) -> bool:
         return not self._engine.errored

@@ -3,10 +3,9 @@
 Whoever renders, texts of the request lose their control strings first.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from ..guard import Message, Prompt, ReasoningFormat
 from ..guard.backend_upstream_chat import request_text
@@ -17,32 +16,14 @@ from ..guard.upstream_client import UpstreamClient
 from ..guard.upstream_codecs import ServerCodec, malformed, token_ids
 from ..guard.upstream_discovery import Rendering, Upstream, UpstreamMode
 from ..guard.upstream_errors import UpstreamError, UpstreamFault
-from .prompt_renderer import PromptRenderer
+from .engine_prompts import ThreadedPrompts
 
 _TEMPLATE_OPTIONS = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
 """What chat templates that nobody can look into are known to read."""
 
 
-class UpstreamPrompts(Protocol):
-    """As the methods of `Engine` that give prompts."""
-
-    @property
-    def template_options(self) -> frozenset[str]: ...
-
-    async def rendered(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Any],
-        template_options: Mapping[str, Any],
-    ) -> Prompt: ...
-
-    async def completed(self, prompt: str | Sequence[int]) -> Prompt: ...
-
-    async def ids(self, text: str) -> tuple[int, ...]: ...
-
-
-class LocalPrompts:
-    """Rendered here, in threads, with the model's tokenizer."""
+class LocalPrompts(ThreadedPrompts):
+    """Rendered here, for an upstream that may want them as text."""
 
     def __init__(
         self,
@@ -53,8 +34,7 @@ class LocalPrompts:
         as_text: bool,
     ) -> None:
         """`as_text`: the upstream tokenizes, and puts before a text what its tokenizer does."""
-        self._renderer = PromptRenderer(tokenizer, reasoning_format, model_name)
-        self.template_options = self._renderer.template_options
+        super().__init__(tokenizer, reasoning_format, model_name)
         self._as_text = as_text
         self._leading = tokenizer.leading_text if as_text else ""
 
@@ -64,16 +44,10 @@ class LocalPrompts:
         tools: Sequence[Any],
         template_options: Mapping[str, Any],
     ) -> Prompt:
-        rendered = self._renderer.rendered
-        return self._for_upstream(
-            await asyncio.to_thread(rendered, messages, tools, template_options)
-        )
+        return self._for_upstream(await super().rendered(messages, tools, template_options))
 
     async def completed(self, prompt: str | Sequence[int]) -> Prompt:
-        return self._for_upstream(await asyncio.to_thread(self._renderer.completed, prompt))
-
-    async def ids(self, text: str) -> tuple[int, ...]:
-        return await asyncio.to_thread(self._renderer.ids, text)
+        return self._for_upstream(await super().completed(prompt))
 
     def _for_upstream(self, prompt: Prompt) -> Prompt:
         if not self._as_text:

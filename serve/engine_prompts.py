@@ -1,0 +1,77 @@
+"""What every engine does alike: prompts out of requests, whoever renders them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ..guard import Message, Prompt, ReasoningFormat
+from .prompt_renderer import PromptRenderer
+
+
+class Prompts(Protocol):
+    """Whoever renders: as the methods of `Engine` that give prompts."""
+
+    @property
+    def template_options(self) -> frozenset[str]: ...
+
+    async def rendered(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any],
+        template_options: Mapping[str, Any],
+    ) -> Prompt: ...
+
+    async def completed(self, prompt: str | Sequence[int]) -> Prompt: ...
+
+    async def ids(self, text: str) -> tuple[int, ...]: ...
+
+
+class ThreadedPrompts:
+    """Rendered here, in threads, with the model's tokenizer: long texts hold nothing up."""
+
+    def __init__(self, tokenizer: Any, reasoning_format: ReasoningFormat, model_name: str) -> None:
+        """As `PromptRenderer`."""
+        self._renderer = PromptRenderer(tokenizer, reasoning_format, model_name)
+        self.template_options = self._renderer.template_options
+
+    async def rendered(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any],
+        template_options: Mapping[str, Any],
+    ) -> Prompt:
+        rendered = self._renderer.rendered
+        return await asyncio.to_thread(rendered, messages, tools, template_options)
+
+    async def completed(self, prompt: str | Sequence[int]) -> Prompt:
+        return await asyncio.to_thread(self._renderer.completed, prompt)
+
+    async def ids(self, text: str) -> tuple[int, ...]:
+        return await asyncio.to_thread(self._renderer.ids, text)
+
+
+class PromptedEngine:
+    """The base of engines: the part of `Engine` that makes prompts."""
+
+    def __init__(self, prompts: Prompts) -> None:
+        self._prompts = prompts
+        self.template_options = prompts.template_options
+
+    async def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any],
+        template_options: Mapping[str, Any],
+    ) -> Prompt:
+        return await self._prompts.rendered(messages, tools, template_options)
+
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
+        return await self._prompts.completed(prompt)
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return await self._prompts.ids(text)
+
+
+def format_named(name: str) -> ReasoningFormat | None:
+    """The format of `--reasoning-format`; `None` where the tokenizer has to tell."""
+    return None if name == "auto" else ReasoningFormat.named(name)
