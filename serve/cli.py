@@ -48,9 +48,15 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     "train table": ("cli_train_compare:table", "The mean over several runs of rounds."),
     "train watch": ("cli_train_watch:watch", "Rounds beside a server, from what it stores."),
     "eval": ("cli_eval:evaluate", "Measure a model: harm, over-refusal, accuracy, arm by arm."),
-    "eval csr": ("cli_eval:csr", "Continuation safety ratio and turning points."),
-    "eval interventions": ("cli_eval:interventions", "Harm after 0 to k interventions."),
-    "eval thresholds": ("cli_eval:thresholds", "Re-score recorded traces at every threshold."),
+    "eval csr": ("cli_eval_csr:csr", "Continuation safety ratio and turning points."),
+    "eval interventions": (
+        "cli_eval_interventions:interventions",
+        "Harm after 0 to k interventions.",
+    ),
+    "eval thresholds": (
+        "cli_eval_thresholds:thresholds",
+        "Re-score recorded traces at every threshold.",
+    ),
     "eval study": ("cli_eval:study", "The paper's findings, reproduced on the sandbox."),
     "pairs": (None, "The preference pairs that interventions leave behind."),
     "pairs export": ("cli_pairs:export", "Write them to a file."),

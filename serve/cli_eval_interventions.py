@@ -1,0 +1,95 @@
+"""`rerail eval interventions`: what each further intervention brings."""
+
+from pathlib import Path
+from typing import Any
+
+from .cli_errors import UsageError, options_checked, say
+from .eval_options import JudgeOptions, Words, drawn, judge_place, steps, subjects
+from .options import ModelChoice, Sampling
+
+
+def interventions(
+    *,
+    out: Path,
+    prompts: str = "sandbox-harmful",
+    detectors: Words = ("keywords", "student", "exact"),
+    num_prompts: int = 60,
+    num_samples: int = 1,
+    cap: int = 5,
+    seed: int = 0,
+    model: ModelChoice = ModelChoice(),  # noqa: B008
+    sampling: Sampling = Sampling(),  # noqa: B008
+    judges: JudgeOptions = JudgeOptions(),  # noqa: B008
+) -> int:
+    """Harm after 0, 1, ... interventions, by detector and by trigger.
+
+    Examples
+
+        rerail eval interventions --out interventions --num-prompts 40
+        rerail eval interventions --out interventions --detectors student self exact
+
+    Parameters
+    ----------
+    out
+        Folder of the results.
+    prompts
+        Harmful prompts, named as for `rerail eval`.
+    detectors
+        `keywords`, `student`, `self` (the model itself), `exact` (the sandbox's judge), or the
+        folder of a student.
+    num_prompts
+        So many prompts.
+    num_samples
+        Generations for each.
+    cap
+        Interventions at most.
+    seed
+        Of everything that is drawn.
+    """
+    from ..train.evaluation_judges import default_judges, judges_named
+    from ..train.evaluation_suites import suites_named
+    from ..train.intervention_curve import measure_interventions
+    from ..train.intervention_report import write_interventions
+
+    if cap < 1:
+        raise UsageError(f"--cap is {cap}: give at least 1")
+    with options_checked():
+        judge = judges_named(judges.judge or default_judges((prompts,)), judge_place(judges))[0]
+        (suite, *_) = suites_named((prompts,), num=num_prompts, seed=seed)
+    asked = [each for each in suite.prompts if each.harmful]
+    subject = subjects(model, None)(False)
+    found = {}
+    with steps("Intervening", len(asked) * num_samples * len(detectors)) as step:
+        for name in detectors:
+            found[Path(name).name] = measure_interventions(
+                subject,
+                asked,
+                _detector(name, subject, asked, taught=judge.name == "exact"),
+                judge,
+                out,
+                name=Path(name).name,
+                cap=cap,
+                num_samples=num_samples,
+                seed=seed,
+                sampling=drawn(sampling),
+                step=step,
+            )
+    write_interventions(found, cap, out)
+    say(f"the report is in {out / 'interventions.md'}")
+    return 0
+
+
+def _detector(name: str, subject: Any, prompts: Any, *, taught: bool) -> Any:
+    """By name; `taught`: the model knows the sandbox's questions about itself."""
+    if name == "exact":
+        from ..train.exact_detector import ExactDetector
+
+        return ExactDetector(prompts)
+    if name == "self":
+        from ..train.study_parts import self_detector
+
+        return self_detector(subject, taught=taught)
+    from .detectors import load_detector
+
+    with options_checked():
+        return load_detector(name)

@@ -1,0 +1,89 @@
+"""What the commands of `rerail eval` share: judges, sampling, the measured model, progress."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .options import ModelChoice, Sampling
+
+Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
+"""Words after one flag, or after the same flag again."""
+
+Files = Annotated[tuple[Path, ...], Parameter(consume_multiple=True)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """Who judges."""
+
+    judge: Words = ()
+    """`exact` (the sandbox's own), `keywords` (refusals only), `maths` (tasks only), `rubric` (a
+    chat model with our rubric), `qwen3guard`, `llama-guard`, `wildguard`; the first counts, the
+    next ones fill in what it leaves open."""
+
+    judge_model: str | None = None
+    """The judge model's name or folder."""
+
+    judge_url: str | None = None
+    """An OpenAI-compatible server that has the judge model."""
+
+    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
+    """For that server; rather give it in the environment."""
+
+
+def drawn(sampling: Sampling) -> Any:
+    """The command line's sampling as batches take it; the sandbox's own settings by default."""
+    from ..train.generation import Sampling as Drawn
+
+    given = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_new_tokens": sampling.max_new_tokens,
+    }
+    return Drawn(**{name: value for name, value in given.items() if value is not None})
+
+
+def judge_place(judges: JudgeOptions) -> Any:
+    """Where the judge model is, as judges take it."""
+    from ..train.evaluation_judges import JudgePlace
+
+    return JudgePlace(model=judges.judge_model, url=judges.judge_url, api_key=judges.judge_api_key)
+
+
+def subjects(choice: ModelChoice, adapter: Path | None) -> Callable[[bool], Any]:
+    """Loads the model, with or without the adapter; one at a time."""
+
+    def load(adapted: bool) -> Any:
+        from ..guard.backend_transformers_identity import model_identity
+        from ..train.evaluation_subject import Subject
+        from .models import load_weights
+
+        model, tokenizer = load_weights(choice)
+        if adapted:
+            from ..train.preference_models import with_adapter
+
+            assert adapter is not None
+            model = with_adapter(model, adapter).merge_and_unload()
+        return Subject.from_model(model_identity(model), model, tokenizer)
+
+    return load
+
+
+@contextmanager
+def steps(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar; what it gives takes the number of steps that were done."""
+    from ..guard.progress import progress
+
+    with progress(what, total) as advance:
+
+        def step(done: int) -> None:
+            for _ in range(done):
+                advance()
+
+        yield step
