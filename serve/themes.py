@@ -10,8 +10,9 @@ from .story import Kind
 NUM_LEVELS = 10
 
 
-def _styles(*definitions: str) -> tuple[Style, ...]:
-    return tuple(Style.parse(each) for each in definitions)
+def level_of(score: float) -> int:
+    """Which of the `NUM_LEVELS` equal parts of 0..1 a score is in."""
+    return min(NUM_LEVELS - 1, max(0, int(score * NUM_LEVELS)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,63 +53,86 @@ class Theme:
         """The tint of a token."""
         if score is None:
             return _NONE
-        return self.levels[min(NUM_LEVELS - 1, max(0, int(score * NUM_LEVELS)))]
+        return self.levels[level_of(score)]
 
 
 _NONE = Style.null()
 
-DARK = Theme(
-    name="dark",
-    levels=_styles(
+
+def _coloured(
+    name: str,
+    levels: tuple[str, ...],
+    *,
+    word: str,
+    quiet: str,
+    markup: str,
+    removed: str,
+    trigger: str,
+    good: str,
+    caution: str,
+    strong: str,
+    alarm: str,
+) -> Theme:
+    """A theme for one background. `good`: injected, allowed; `caution`: refused, audited; `strong`:
+    intervened; `alarm`: a cue, blocked."""
+    style = Style.parse
+    return Theme(
+        name=name,
+        levels=tuple(map(style, levels)),
+        rows={
+            Kind.PASSED: _NONE,
+            Kind.UNJUDGED: _NONE,
+            Kind.MARKUP: style(markup),
+            Kind.REMOVED: style(removed),
+            Kind.TRIGGER: style(trigger),
+            Kind.REFUSAL: style(caution),
+        },
+        word=style(word),
+        quiet=style(quiet),
+        alarm=style(alarm),
+        added=style(good),
+        flash=style("bold #ffffff on #d70000"),
+        actions={
+            Action.ALLOW: style(good),
+            Action.AUDIT: style(caution),
+            Action.INTERVENE: style(strong),
+            Action.BLOCK: style(alarm),
+        },
+    )
+
+
+DARK = _coloured(
+    "dark",
+    (
         "none", "#d7d7af", "#ffd787", "#ffd75f", "#ffaf5f", "#ff875f", "bold #ff5f5f",
         "bold #ffffff on #870000", "bold #ffffff on #af0000", "bold #ffffff on #d70000",
     ),
-    rows={
-        Kind.PASSED: _NONE,
-        Kind.UNJUDGED: _NONE,
-        Kind.MARKUP: Style.parse("dim italic"),
-        Kind.REMOVED: Style.parse("strike #ff8787"),
-        Kind.TRIGGER: Style.parse("bold #87d787"),
-        Kind.REFUSAL: Style.parse("bold #ffd75f"),
-    },
-    word=Style.parse("bold #87afff"),
-    quiet=Style.parse("#8a8a8a"),
-    alarm=Style.parse("bold #ff5f5f"),
-    added=Style.parse("bold #5fd75f"),
-    flash=Style.parse("bold #ffffff on #d70000"),
-    actions={
-        Action.ALLOW: Style.parse("bold #5fd75f"),
-        Action.AUDIT: Style.parse("bold #ffd75f"),
-        Action.INTERVENE: Style.parse("bold #ff875f"),
-        Action.BLOCK: Style.parse("bold #ff5f5f"),
-    },
+    word="bold #87afff",
+    quiet="#8a8a8a",
+    markup="dim italic",
+    removed="strike #ff8787",
+    trigger="bold #87d787",
+    good="bold #5fd75f",
+    caution="bold #ffd75f",
+    strong="bold #ff875f",
+    alarm="bold #ff5f5f",
 )  # fmt: skip
 
-LIGHT = Theme(
-    name="light",
-    levels=_styles(
+LIGHT = _coloured(
+    "light",
+    (
         "none", "#5f5f00", "#875f00", "#af5f00", "#d75f00", "bold #d75f00", "bold #d70000",
         "bold #870000 on #ffd7d7", "bold #870000 on #ffafaf", "bold #ffffff on #d70000",
     ),
-    rows={
-        Kind.PASSED: _NONE,
-        Kind.UNJUDGED: _NONE,
-        Kind.MARKUP: Style.parse("italic #767676"),
-        Kind.REMOVED: Style.parse("strike #af0000"),
-        Kind.TRIGGER: Style.parse("bold #005f00"),
-        Kind.REFUSAL: Style.parse("bold #875f00"),
-    },
-    word=Style.parse("bold #005faf"),
-    quiet=Style.parse("#6c6c6c"),
-    alarm=Style.parse("bold #d70000"),
-    added=Style.parse("bold #007000"),
-    flash=Style.parse("bold #ffffff on #d70000"),
-    actions={
-        Action.ALLOW: Style.parse("bold #007000"),
-        Action.AUDIT: Style.parse("bold #875f00"),
-        Action.INTERVENE: Style.parse("bold #d75f00"),
-        Action.BLOCK: Style.parse("bold #d70000"),
-    },
+    word="bold #005faf",
+    quiet="#6c6c6c",
+    markup="italic #767676",
+    removed="strike #af0000",
+    trigger="bold #005f00",
+    good="bold #007000",
+    caution="bold #875f00",
+    strong="bold #d75f00",
+    alarm="bold #d70000",
 )  # fmt: skip
 
 _BOLD = Style(bold=True)

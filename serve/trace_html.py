@@ -8,21 +8,10 @@ from collections.abc import Iterator
 from html import escape
 
 from ..guard import Channel, Trace
+from . import wording
 from .story import Kind, Row, Story
-from .themes import NUM_LEVELS
+from .themes import NUM_LEVELS, level_of
 from .visible import visible
-from .wording import (
-    CHANNELS,
-    NOT_STORED,
-    action_words,
-    cue_word,
-    cue_words,
-    facts,
-    headline,
-    injected_words,
-    passed_words,
-    score_text,
-)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --quiet: #666; --line: #ddd;
@@ -51,7 +40,7 @@ dl { display: grid; grid-template-columns: 9rem 1fr; } dt { color: var(--quiet);
 def trace_html(trace: Trace) -> str:
     """The whole page."""
     story = Story.of(trace)
-    title = f"{action_words(trace.action)}: trace {trace.id}"
+    title = f"{wording.action_words(trace.action)}: trace {trace.id}"
     body = "\n".join(_body(story))
     heat = "\n".join(
         f".h{level} {{ background: rgba(var(--heat), {level / NUM_LEVELS * 0.55:.2f}); }}"
@@ -74,9 +63,10 @@ def _body(story: Story) -> Iterator[str]:
     trace = story.trace
     begun = f"{trace.created_at:%Y-%m-%d %H:%M:%S} UTC"
     words = f'<span class="quiet">trace {safe(trace.id)}, {begun}</span>'
-    yield f"<h1>{action_words(trace.action)} {words}</h1>"
-    yield f"<p>{safe(headline(trace))}</p>"
-    yield f"<h2>request</h2>\n<blockquote class=t>{safe(trace.request or NOT_STORED)}</blockquote>"
+    yield f"<h1>{wording.action_words(trace.action)} {words}</h1>"
+    yield f"<p>{safe(wording.headline(trace))}</p>"
+    request = safe(trace.request or wording.NOT_STORED)
+    yield f"<h2>request</h2>\n<blockquote class=t>{request}</blockquote>"
     channel: Channel | None = None
     is_open = False
     index = 0
@@ -86,7 +76,7 @@ def _body(story: Story) -> Iterator[str]:
             if is_open:
                 yield "</ol>"
             channel, is_open = row.channel, True
-            yield f"<h2>{CHANNELS[channel]}</h2>\n<ol>"
+            yield f"<h2>{wording.CHANNELS[channel]}</h2>\n<ol>"
         if row.kind is Kind.REMOVED:
             end = index + 1
             while end < len(story.rows) and story.rows[end].ordinal == row.ordinal:
@@ -99,7 +89,7 @@ def _body(story: Story) -> Iterator[str]:
     if is_open:
         yield "</ol>"
     yield "<h2>facts</h2>\n<dl>"
-    for name, value in facts(trace):
+    for name, value in wording.facts(trace):
         yield f"<dt>{name}</dt><dd>{safe(value)}</dd>"
     yield "</dl>"
     for failure in trace.failures:
@@ -109,14 +99,15 @@ def _body(story: Story) -> Iterator[str]:
 def _item(story: Story, row: Row) -> str:
     text = _text(row)
     if row.kind is Kind.PASSED:
-        text = f'<span class="cue">CUE</span> {safe(passed_words(row, story.trace))}\n{text}'
+        words = safe(wording.passed_words(row, story.trace))
+        text = f'<span class="cue">CUE</span> {words}\n{text}'
     elif row.kind is Kind.MARKUP:
         text = f'<span class="quiet">markup {text}</span>'
     return f"<li>{_gutter(row)}<span class=t>{text}</span></li>"
 
 
 def _branches(story: Story, removed: Row, kept: tuple[Row, ...]) -> str:
-    words = safe(cue_words(removed, story))
+    words = safe(wording.cue_words(removed, story))
     left = f"<div><span class=cue>ROLLED BACK</span><del>{_text(removed)}</del></div>"
     right = ""
     for row in kept:
@@ -124,22 +115,21 @@ def _branches(story: Story, removed: Row, kept: tuple[Row, ...]) -> str:
             right += f"<div class=quiet>markup {_text(row)}</div>"
             continue
         assert row.ordinal is not None
-        what = safe(injected_words(story.trace.interventions[row.ordinal]))
+        what = safe(wording.injected_words(story.trace.interventions[row.ordinal]))
         right += f"<div><span class=put>INJECTED</span> {what}<ins>{_text(row)}</ins></div>"
     inner = f"<div class=branches>{left}<div>{right}</div></div>"
-    head = f"<span class=cue>{cue_word(removed)}</span> {words}"
+    head = f"<span class=cue>{wording.cue_word(removed)}</span> {words}"
     return f"<li>{_gutter(removed)}<div>{head}{inner}</div></li>"
 
 
 def _gutter(row: Row) -> str:
-    number = "" if row.number is None else str(row.number + 1)
-    score = "" if row.kind is Kind.MARKUP else score_text(row.score)
+    number, score = wording.number_text(row), wording.row_score_text(row)
     return f"<span class=n>{number}</span><span class=s>{score}</span>"
 
 
 def _text(row: Row) -> str:
     if not row.text.strip():
-        return f'<span class="quiet">({NOT_STORED})</span>'
+        return f'<span class="quiet">({wording.NOT_STORED})</span>'
     if all(piece.score is None for piece in row.pieces):
         return safe(row.text.strip())
     parts: list[str] = []
@@ -147,7 +137,8 @@ def _text(row: Row) -> str:
         if piece.score is None or not piece.text:
             parts.append(safe(piece.text))
             continue
-        level = min(NUM_LEVELS - 1, int(piece.score * NUM_LEVELS))
+        level = level_of(piece.score)
         shade = f" class=h{level}" if level else ""
-        parts.append(f'<span{shade} title="{score_text(piece.score)}">{safe(piece.text)}</span>')
+        score = wording.score_text(piece.score)
+        parts.append(f'<span{shade} title="{score}">{safe(piece.text)}</span>')
     return "".join(parts)

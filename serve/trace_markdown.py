@@ -7,20 +7,9 @@ import re
 from collections.abc import Iterator
 
 from ..guard import Channel, Trace
+from . import wording
 from .story import Kind, Row, Story
 from .visible import visible
-from .wording import (
-    CHANNELS,
-    NOT_STORED,
-    action_words,
-    cue_word,
-    cue_words,
-    facts,
-    headline,
-    injected_words,
-    passed_words,
-    score_text,
-)
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~&!$^=()+.\"'-])")
 _LINKING = re.compile(r"@|#|://|www(?=\\\.)|mailto(?=:)")
@@ -41,38 +30,38 @@ def plain(text: str) -> str:
 
 def _document(story: Story) -> Iterator[str]:
     trace = story.trace
-    yield f"# {action_words(trace.action)}: trace {plain(trace.id)}\n"
-    yield f"{plain(headline(trace))}\n"
-    yield f"> {plain(trace.request or NOT_STORED)}\n"
+    yield f"# {wording.action_words(trace.action)}: trace {plain(trace.id)}\n"
+    yield f"{plain(wording.headline(trace))}\n"
+    yield f"> {plain(trace.request or wording.NOT_STORED)}\n"
     channel: Channel | None = None
     is_open = False
     for row in story.rows:
         if not is_open or (row.channel is not None and row.channel is not channel):
             channel, is_open = row.channel, True
-            yield f"\n## {CHANNELS[channel]}\n"
+            yield f"\n## {wording.CHANNELS[channel]}\n"
             yield "| step | score | what | text |\n|---:|---:|---|---|"
         yield _line(story, row)
     yield "\n## facts\n"
     yield "| | |\n|---|---|"
-    for name, value in facts(trace):
+    for name, value in wording.facts(trace):
         yield f"| {name} | {plain(value)} |"
     for failure in trace.failures:
         yield f"\n**detector failed:** {plain(failure)}"
 
 
 def _line(story: Story, row: Row) -> str:
-    number = "" if row.number is None else str(row.number + 1)
-    score = "" if row.kind is Kind.MARKUP else score_text(row.score)
-    what, text = "", plain(row.text) or f"({NOT_STORED})"
+    number, score = wording.number_text(row), wording.row_score_text(row)
+    what, text = "", plain(row.text) or f"({wording.NOT_STORED})"
     if row.kind is Kind.REMOVED:
-        what, text = f"**{cue_word(row)}** {plain(cue_words(row, story))}", f"~~{text}~~"
+        words = plain(wording.cue_words(row, story))
+        what, text = f"**{wording.cue_word(row)}** {words}", f"~~{text}~~"
     elif row.kind in (Kind.TRIGGER, Kind.REFUSAL):
         assert row.ordinal is not None
-        words = injected_words(story.trace.interventions[row.ordinal])
+        words = wording.injected_words(story.trace.interventions[row.ordinal])
         what, text = f"**INJECTED** {plain(words)}", f"**{text}**"
         number = score = ""
     elif row.kind is Kind.PASSED:
-        what = f"**CUE** {plain(passed_words(row, story.trace))}"
+        what = f"**CUE** {plain(wording.passed_words(row, story.trace))}"
     elif row.kind in (Kind.MARKUP, Kind.UNJUDGED):
         what = row.kind.value
     return f"| {number} | {score} | {what} | {text} |"

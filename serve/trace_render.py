@@ -26,8 +26,9 @@ from .wording import (
     facts,
     headline,
     injected_words,
+    number_text,
     passed_words,
-    score_text,
+    row_score_text,
 )
 
 MIN_WIDTH = 40
@@ -174,8 +175,7 @@ def rule(title: str, width: int, theme: Theme) -> Line:
 
 def gutter(row: Row, theme: Theme) -> list[Run]:
     """Step number from 1, score, and the score as a bar."""
-    number = "" if row.number is None else str(row.number + 1)
-    score = score_text(row.score) if row.kind is not Kind.MARKUP else ""
+    number, score = number_text(row), row_score_text(row)
     runs: list[Run] = [(f"{number:>4} ", theme.quiet), (f"{score:>4}", theme.level(row.score))]
     if theme.bars:
         # A score of nearly nothing draws nothing: a page of bars would hide the high ones.

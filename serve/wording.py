@@ -1,7 +1,7 @@
 """What the viewer says in words about a trace: the same in the terminal, HTML and Markdown."""
 
 from ..guard import Action, Channel, FinishReason, Intervention, Scanned, Trace
-from .story import Row, Story
+from .story import Kind, Row, Story
 
 CHANNELS = {
     Channel.REASONING: "reasoning",
@@ -18,6 +18,16 @@ def score_text(score: float | None) -> str:
     if score is None:
         return "-"
     return f"{min(score, 0.99) if score < 1 else 1:.2f}"
+
+
+def number_text(row: Row) -> str:
+    """The step's number, from 1; nothing beside what is no step."""
+    return "" if row.number is None else str(row.number + 1)
+
+
+def row_score_text(row: Row) -> str:
+    """The row's score; nothing beside markup, which is never scored."""
+    return "" if row.kind is Kind.MARKUP else score_text(row.score)
 
 
 def count(number: int, noun: str) -> str:
