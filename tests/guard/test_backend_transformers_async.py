@@ -199,7 +199,11 @@ def test_penalties_and_bias() -> None:
             greedy = {"temperature": 0, "max_new_tokens": 20}
             biased = await ids_of(made, TokenTable(), **greedy, logit_bias={77: 100.0})
             varied = await ids_of(
-                made, TokenTable(), **greedy, logit_bias={77: 100.0}, presence_penalty=2.0,
+                made,
+                TokenTable(),
+                **greedy,
+                logit_bias={77: 100.0},
+                presence_penalty=2.0,
                 frequency_penalty=2.0,
             )
             return biased, varied

@@ -155,8 +155,10 @@ def test_async_client(running: Running) -> None:
                 model="talker", messages=[{"role": "user", "content": "hi"}], stream=True
             )
             deltas = [chunk.choices[0].delta.content or "" async for chunk in stream]
-            return [*[each.choices[0].message.content for each in await asyncio.gather(*asked)],
-                    "".join(deltas)]
+            return [
+                *[each.choices[0].message.content for each in await asyncio.gather(*asked)],
+                "".join(deltas),
+            ]
 
     assert asyncio.run(run()) == [*[f"Number {n}." for n in range(8)], "The answer is four."]
 

@@ -70,8 +70,10 @@ def test_models_and_tokenize(client: openai.OpenAI, running: Running) -> None:
         ({"extra_body": {"rerail": {"enabled": False}}}, "rerail.enabled"),
         ({"extra_body": {"rerail": {"policy": "off"}}}, "rerail"),
         ({"extra_body": {"rerail": {"on_detector_error": "release"}}}, "rerail.on_detector_error"),
-        ({"extra_body": {"chat_template_kwargs": {"chat_template": "x"}}},
-         "chat_template_kwargs.chat_template"),
+        (
+            {"extra_body": {"chat_template_kwargs": {"chat_template": "x"}}},
+            "chat_template_kwargs.chat_template",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -143,9 +143,7 @@ def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
         async def run() -> list[str]:
             texts = [CUE if number % 2 else "hello" for number in range(30)]
             asked = asyncio.create_task(_streams(server.url, texts, lambda number: False))
-            await asyncio.to_thread(
-                wait_for, lambda: server.metric("rerail_test_open_runs") >= 30
-            )
+            await asyncio.to_thread(wait_for, lambda: server.metric("rerail_test_open_runs") >= 30)
             server.popen.send_signal(signal.SIGTERM)
             return await asked
 
@@ -164,9 +162,7 @@ def test_sigterm_ends_what_takes_too_long(tmp_path: Path) -> None:
 
         async def run() -> list[str]:
             asked = asyncio.create_task(_streams(server.url, [LONG] * 5, lambda number: False))
-            await asyncio.to_thread(
-                wait_for, lambda: server.metric("rerail_test_open_runs") >= 5
-            )
+            await asyncio.to_thread(wait_for, lambda: server.metric("rerail_test_open_runs") >= 5)
             server.popen.send_signal(signal.SIGTERM)
             return await asked
 

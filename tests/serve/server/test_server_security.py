@@ -70,9 +70,7 @@ def code(response: httpx.Response) -> tuple[int, str]:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/tokenize"])
-def test_nothing_without_a_key(
-    client: httpx.Client, path: str, headers: dict[str, str]
-) -> None:
+def test_nothing_without_a_key(client: httpx.Client, path: str, headers: dict[str, str]) -> None:
     response = client.post(path, json=body(), headers=headers)
     assert code(response) == (401, "invalid_api_key")
     for other in ("/v1/models", "/metrics", "/nowhere"):
@@ -89,9 +87,7 @@ def test_with_a_key_all_is_well(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("options", [{"report": True}, {"policy": "audit"}, {}])
-def test_guard_options_are_for_the_trusted(
-    client: httpx.Client, options: dict[str, Any]
-) -> None:
+def test_guard_options_are_for_the_trusted(client: httpx.Client, options: dict[str, Any]) -> None:
     asked = body(rerail=options)
     refused = client.post("/v1/chat/completions", json=asked, headers=bearer(PLAIN))
     assert code(refused) == (403, "guard_options_not_allowed")
@@ -127,9 +123,7 @@ def test_long_bodies(client: httpx.Client) -> None:
     headers = {**bearer(PLAIN), "content-type": "application/json"}
     response = client.post("/v1/chat/completions", content=chunked(), headers=headers)
     assert code(response) == (413, "body_too_long"), "a length that nobody has announced"
-    context = client.post(
-        "/v1/chat/completions", json=body("word " * 3000), headers=bearer(PLAIN)
-    )
+    context = client.post("/v1/chat/completions", json=body("word " * 3000), headers=bearer(PLAIN))
     assert code(context) == (400, "context_length_exceeded")
 
 
@@ -157,9 +151,10 @@ def test_headers(client: httpx.Client) -> None:
 def test_foreign_pages(client: httpx.Client) -> None:
     """CORS is off but for the named origin; a POST that needs no permission is refused."""
     ask = {"origin": "https://evil.example", "access-control-request-method": "POST"}
-    assert "access-control-allow-origin" not in client.options(
-        "/v1/chat/completions", headers=ask
-    ).headers
+    assert (
+        "access-control-allow-origin"
+        not in client.options("/v1/chat/completions", headers=ask).headers
+    )
     known = client.options(
         "/v1/chat/completions", headers={**ask, "origin": "https://chat.example.org"}
     )
