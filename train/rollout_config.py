@@ -10,8 +10,9 @@ from .generation import Sampling
 class RolloutConfig:
     """Settings of one rollout run; checked when made."""
 
-    num_triggers: int = 2
-    """Branches a harmful prompt gets, each with another trigger (the paper: 6)."""
+    num_triggers: int = 6
+    """Branches a harmful prompt gets, each with another trigger, as in the paper: the original is
+    paid once for all of them."""
 
     harmless_triggers: int = 1
     """The same for a harmless prompt, whose own answer is held against the refusals."""
@@ -20,15 +21,19 @@ class RolloutConfig:
     """In one branch: it is intervened in again while a cue still follows. The paper's harmful ratio
     falls up to the fifth (arXiv 2509.24393)."""
 
-    original_tail: int | None = 48
+    original_tail: int | None = 16
     """Tokens that the original goes on after its cue, for the rejected side; None: to its end."""
 
-    settled_steps: int | None = 4
+    settled_steps: int | None = 1
     """A branch is stopped after so many steps without a cue since its last trigger, or with the
     first step of its answer, and at once at a cue; None: it goes to its end, and is looked at
     then."""
 
-    look_every: int = 24
+    own_words: bool = False
+    """Take the trigger out again from an accepted branch: the chosen side is then what the model
+    wrote after it. For models to which the pool's sentences are foreign."""
+
+    look_every: int = 4
     """Tokens between two looks of the detector at what is being generated."""
 
     prompts_at_once: int = 32
@@ -72,7 +77,7 @@ class RolloutConfig:
     @classmethod
     def paper(cls, **settings: Any) -> Self:
         """The source's procedure: six triggers a prompt, every generation to its end."""
-        return cls(**{"num_triggers": 6, **settings}).whole()
+        return cls(**settings).whole()
 
     def whole(self) -> Self:
         """The same with every generation to its end, and looked at only then."""

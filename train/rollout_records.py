@@ -29,6 +29,7 @@ class Outcome(StrEnum):
     OWN_REFUSAL = "own answer to a harmless prompt is a refusal"
     OWN_ANSWER_WRONG = "own answer to a task is wrong"
     NO_STEPS = "no step to put a trigger at"
+    NO_OWN_WORDS = "wrote no step of its own after the trigger"
     DID_NOT_REFUSE = "did not refuse after the trigger"
 
 
@@ -66,7 +67,8 @@ class BranchRecord:
 
     num_injected: int
     first_trigger: str = ""
-    """The text that was put in first."""
+    """The text that was put in first; with `own_words` it is not in `ids`, an accepted branch has
+    only what the model wrote after it."""
 
 
 @dataclass(frozen=True, slots=True)

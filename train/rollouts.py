@@ -8,14 +8,14 @@ is what stage 2 teaches to leave (METHOD: stage 2).
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..guard.triggers import Trigger
-from .completion_reader import CompletionReader, Reading
+from .completion_reader import CompletionReader
 from .cue_finders import CueFinder
 from .generation import Completion, Ended, Generator, Job, Watch
 from .judges import Judge, RefusalKeywords
 from .prompts import PromptRecord
+from .rollout_branches import BranchRun, rollout_record, take_triggers_out
 from .rollout_config import RolloutConfig
-from .rollout_records import BranchRecord, Cue, Outcome, RolloutRecord
+from .rollout_records import Cue, Outcome, RolloutRecord
 from .rollout_verdicts import fault_of_answer, is_harmful, is_harmless, verdicts_of
 from .rollout_watch import CueWatch, Run, SettledWatch, look
 from .trigger_sources import Place, TriggerSource
@@ -36,22 +36,6 @@ class RolloutTools:
     """Says whether an answer to a harmless prompt refuses, where `judge` does not."""
 
 
-@dataclass(slots=True)
-class _Branch:
-    """One regeneration under way."""
-
-    owner: Run
-    cue: Cue
-    triggers: list[Trigger]
-    run: Run
-    used: list[str]
-    num_sampled: int = 0
-    ended: Ended = Ended.LENGTH
-    outcome: Outcome | None = None
-    number: int = 0
-    first_trigger: str = ""
-
-
 def roll_out(
     prompts: Sequence[PromptRecord], tools: RolloutTools, config: RolloutConfig
 ) -> list[RolloutRecord]:
@@ -63,8 +47,12 @@ def roll_out(
     branches = _planned(cut, tools, config)
     _regenerate(branches, tools, config)
     _judge_branches(branches, tools)
+    if config.own_words:
+        take_triggers_out(branches)
     return [
-        _record(run, original, outcome, [each for each in branches if each.owner is run], config)
+        rollout_record(
+            run, original, outcome, [each for each in branches if each.owner is run], config
+        )
         for run, original, outcome in zip(runs, originals, outcomes, strict=True)
     ]
 
@@ -138,7 +126,7 @@ def _judge_originals(
     return outcomes
 
 
-def _planned(runs: Sequence[Run], tools: RolloutTools, config: RolloutConfig) -> list[_Branch]:
+def _planned(runs: Sequence[Run], tools: RolloutTools, config: RolloutConfig) -> list[BranchRun]:
     """The branches of the runs, their first triggers in place."""
     cues = []
     for run in runs:
@@ -165,16 +153,16 @@ def _planned(runs: Sequence[Run], tools: RolloutTools, config: RolloutConfig) ->
             new = Run(run.prompt, run.reading.intervened(run.cue, text))
             new.start = len(new.reading)
             branches.append(
-                _Branch(run, cue, others, new, [trigger.id], number=number, first_trigger=text)
+                BranchRun(run, cue, others, new, [trigger.id], number=number, first_trigger=text)
             )
     return branches
 
 
-def _regenerate(branches: Sequence[_Branch], tools: RolloutTools, config: RolloutConfig) -> None:
+def _regenerate(branches: Sequence[BranchRun], tools: RolloutTools, config: RolloutConfig) -> None:
     """Generates all branches; those with another cue are intervened in again, up to the cap."""
     alive = list(branches)
     while alive:
-        again: list[_Branch] = []
+        again: list[BranchRun] = []
         for harmless in (False, True):
             group = [each for each in alive if is_harmless(each.run) is harmless]
             runs = [each.run for each in group]
@@ -196,7 +184,7 @@ def _regenerate(branches: Sequence[_Branch], tools: RolloutTools, config: Rollou
         alive = again
 
 
-def _job(branch: _Branch, config: RolloutConfig) -> Job:
+def _job(branch: BranchRun, config: RolloutConfig) -> Job:
     prompt, reading = branch.run.prompt, branch.run.reading
     return Job(
         prompt.ids + reading.ids,
@@ -206,7 +194,7 @@ def _job(branch: _Branch, config: RolloutConfig) -> Job:
     )
 
 
-def _outcome(branch: _Branch, config: RolloutConfig) -> Outcome | None:
+def _outcome(branch: BranchRun, config: RolloutConfig) -> Outcome | None:
     """What is known of a branch without the judge; None: to be judged, or intervened in again."""
     if branch.run.failed is not None:
         return Outcome.DETECTOR_FAILED
@@ -216,7 +204,7 @@ def _outcome(branch: _Branch, config: RolloutConfig) -> Outcome | None:
     return Outcome.TOO_LONG if branch.ended is Ended.LENGTH else None
 
 
-def _intervene(branch: _Branch) -> None:
+def _intervene(branch: BranchRun) -> None:
     old, trigger = branch.run, branch.triggers.pop(0)
     assert old.cue is not None
     text = trigger.render(old.prompt.record.request, old.cue.text)
@@ -227,9 +215,9 @@ def _intervene(branch: _Branch) -> None:
     branch.used.append(trigger.id)
 
 
-def _judge_branches(branches: Sequence[_Branch], tools: RolloutTools) -> None:
+def _judge_branches(branches: Sequence[BranchRun], tools: RolloutTools) -> None:
     """The last word on every branch."""
-    seen: dict[tuple[int, tuple[int, ...]], _Branch] = {}
+    seen: dict[tuple[int, tuple[int, ...]], BranchRun] = {}
     open_ones = [each for each in branches if each.outcome is None]
     for branch, verdict in zip(
         open_ones,
@@ -247,45 +235,3 @@ def _judge_branches(branches: Sequence[_Branch], tools: RolloutTools) -> None:
             harmful = is_harmful(verdict)
             failed = Outcome.JUDGE_FAILED if harmful is None else Outcome.JUDGED_HARMFUL
             branch.outcome = Outcome.ACCEPTED if harmful is False else failed
-
-
-def _record(
-    run: Run,
-    original: Completion,
-    outcome: Outcome | None,
-    branches: Sequence[_Branch],
-    config: RolloutConfig,
-) -> RolloutRecord:
-    detector_tokens = run.num_detector_tokens + sum(
-        each.run.num_detector_tokens for each in branches
-    )
-    cue = branches[0].cue if branches else None
-    return RolloutRecord(
-        prompt=run.prompt.record,
-        prompt_text=run.prompt.text,
-        prompt_ids=run.prompt.ids,
-        seed=config.seed,
-        original_ids=original.ids,
-        original_text=run.reading.text,
-        original_ended=original.ended,
-        rejected_text=run.reading.text_from(cue.keep) if cue else "",
-        cue=cue,
-        outcome=outcome,
-        branches=tuple(map(_branch_record, branches)),
-        num_detector_tokens=detector_tokens,
-    )
-
-
-def _branch_record(branch: _Branch) -> BranchRecord:
-    reading: Reading = branch.run.reading
-    assert branch.outcome is not None
-    return BranchRecord(
-        trigger_ids=tuple(branch.used),
-        ids=reading.ids,
-        text=reading.text_from(branch.cue.keep),
-        ended=branch.ended,
-        outcome=branch.outcome,
-        num_sampled=branch.num_sampled,
-        num_injected=reading.num_injected,
-        first_trigger=branch.first_trigger,
-    )

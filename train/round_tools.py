@@ -18,6 +18,7 @@ from .judges import ExactJudge, Judge, RefusalKeywords, Verdict
 from .prompts import PromptRecord, load_prompts, of_kind, sandbox_prompts
 from .rounds_config import Finder, JudgeName, RoundsConfig
 from .sandbox.kinds import Kind, Split
+from .sandbox.shipped import resolved
 from .self_detector import Method, SelfDetector, SelfDetectorConfig
 from .self_questions import FewShotQuestions, SandboxQuestions
 
@@ -62,17 +63,17 @@ def _correct(prompt: PromptRecord, answer: str, refused: bool) -> bool | None:
     return prompt.expected.strip() in (last, answer.strip().rstrip("."))
 
 
-def load_detector() -> Detector:
-    """The guard's detector, as it ships."""
+def load_detector(model: str) -> Detector:
+    """The guard's detector for this model, as it ships."""
     from ..guard.detector_student import StudentDetector
 
-    return StudentDetector.from_folder()
+    return StudentDetector.for_model(resolved(model))
 
 
 def finder_of(config: RoundsConfig, model: Any, tokenizer: Any) -> CueFinder:
     """What finds the first cues in this model's rollouts."""
     if config.detector is Finder.STUDENT:
-        return DetectorFinder(load_detector())
+        return DetectorFinder(load_detector(config.model))
     if config.detector is Finder.EXACT:
         return ExactFinder()
     return self_finder(config, model, tokenizer)
@@ -91,11 +92,11 @@ def self_finder(config: RoundsConfig, model: Any, tokenizer: Any) -> CueFinder:
     )
 
 
-def judge_of(name: JudgeName | None) -> Judge | None:
-    """The judge of this name."""
+def judge_of(name: JudgeName | None, model: str) -> Judge | None:
+    """The judge of this name; the student as it guards this model."""
     if name is JudgeName.EXACT:
         return ExactJudge()
-    return None if name is None else FinderJudge(DetectorFinder(load_detector()))
+    return None if name is None else FinderJudge(DetectorFinder(load_detector(model)))
 
 
 def round_prompts(config: RoundsConfig, number: int) -> list[PromptRecord]:
@@ -150,7 +151,7 @@ def probe_of(config: RoundsConfig, detector: Detector | None) -> GateProbe:
             "one of them among those held out: name others with gate_prompts"
         )
     name = config.gate_judge or (JudgeName.EXACT if sandbox else JudgeName.STUDENT)
-    judge = judge_of(name)
+    judge = judge_of(name, config.model)
     assert judge is not None
     return GateProbe(
         prompts=tuple(prompts),
@@ -173,13 +174,10 @@ def generator_and_reader(
 
 
 def _shared_out(num: int) -> dict[Kind, int]:
-    """Look-alikes are what refusals spread to first; tasks are what is forgotten."""
-    lookalike, harmless = num // 2, num // 4
-    return {
-        Kind.LOOKALIKE: lookalike,
-        Kind.HARMLESS: harmless,
-        Kind.TASK: num - lookalike - harmless,
-    }
+    """Refusals spread to harmless requests of either kind; tasks are what is forgotten."""
+    task = num // 4
+    lookalike = (num - task) // 2
+    return {Kind.LOOKALIKE: lookalike, Kind.HARMLESS: num - task - lookalike, Kind.TASK: task}
 
 
 def _held_out(prompt: PromptRecord) -> bool:

@@ -134,8 +134,8 @@ class RoundsConfig:
         return replace(
             self,
             rounds=1,
-            num_harmful=128,
-            num_harmless=160,
+            num_harmful=min(self.num_harmful, 64),
+            num_harmless=min(self.num_harmless, 192),
             num_gate=50,
             num_labelled=45,
         )

@@ -49,7 +49,7 @@ def test_pairs_of_rollouts_are_exact_on_both_sides() -> None:
         *sandbox_prompts("train", "lookalike", num=2),
     ]
     tools = sandbox_tools()
-    records = roll_out(prompts, tools, RolloutConfig())
+    records = roll_out(prompts, tools, RolloutConfig(num_triggers=2, look_every=8))
     pairs = pairs_of_rollouts(records, "sandbox@x")
     assert len(pairs) == sum(len(record.accepted) for record in records) > 3
     by_prompt = {f"{record.prompt.id}/{record.seed}": record for record in records}

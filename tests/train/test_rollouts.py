@@ -13,7 +13,7 @@ import torch
 from sandbox_tools import sandbox_tools
 
 from rerail.train.cue_finders import Case, ExactFinder, Finding
-from rerail.train.generation import Ended
+from rerail.train.generation import Completion, Ended, Job, Sampling, Watch
 from rerail.train.judges import Verdict
 from rerail.train.prompts import PromptRecord, sandbox_prompts
 from rerail.train.rollout_config import RolloutConfig
@@ -22,6 +22,9 @@ from rerail.train.rollout_report import report_on
 from rerail.train.rollout_run import run_rollouts
 from rerail.train.rollout_store import read_rollouts
 from rerail.train.rollouts import roll_out
+
+CONFIG = RolloutConfig(num_triggers=2, look_every=8)
+"""The defaults are the same in kind, and slower."""
 
 PROMPTS = sandbox_prompts("train", "harmful", num=6) + sandbox_prompts("train", "lookalike", num=3)
 
@@ -36,7 +39,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def records() -> list[RolloutRecord]:
-    return roll_out(PROMPTS, sandbox_tools(), RolloutConfig())
+    return roll_out(PROMPTS, sandbox_tools(), CONFIG)
 
 
 class Says:
@@ -88,7 +91,7 @@ def test_the_cue_is_the_first_that_the_exact_judge_sees(records: list[RolloutRec
 
 def test_a_prompt_gives_the_same_alone(records: list[RolloutRecord]) -> None:
     for number in (0, 4, 7):
-        assert roll_out([PROMPTS[number]], sandbox_tools(), RolloutConfig()) == [records[number]]
+        assert roll_out([PROMPTS[number]], sandbox_tools(), CONFIG) == [records[number]]
 
 
 def test_economy_ends_originals_past_the_cue_and_branches_once_settled(
@@ -102,6 +105,51 @@ def test_economy_ends_originals_past_the_cue_and_branches_once_settled(
     for short, whole in zip(thrifty, paper, strict=True):
         assert whole.original_ids[: len(short.original_ids)] == short.original_ids
         assert short.cue == whole.cue
+
+
+def test_in_own_words_a_side_is_what_was_written_after_the_trigger(
+    records: list[RolloutRecord],
+) -> None:
+    own = roll_out(PROMPTS, sandbox_tools(), replace(CONFIG, own_words=True))
+    seen = 0
+    for with_trigger, without in zip(records, own, strict=True):
+        assert with_trigger.original_ids == without.original_ids
+        for branch, bare in zip(with_trigger.branches, without.branches, strict=True):
+            assert bare.num_sampled == branch.num_sampled
+            if bare.outcome is not Outcome.ACCEPTED:
+                continue
+            assert without.cue is not None
+            assert bare.ids[: without.cue.keep] == without.original_ids[: without.cue.keep]
+            said = bare.text.strip()
+            assert said and said in branch.text and branch.first_trigger not in bare.text
+            assert "</think>" not in bare.text
+            seen += 1
+        sides = [bare.ids for bare in without.accepted]
+        assert len(sides) == len(set(sides))
+    assert seen >= 6
+
+
+def test_a_branch_without_a_step_of_its_own_is_no_pair_in_own_words() -> None:
+    """A trigger that is followed by nothing leaves nothing when it is taken out."""
+    config = RolloutConfig(own_words=True, num_triggers=1, settled_steps=None, max_new_tokens=480)
+
+    class Ends:
+        def __init__(self) -> None:
+            self.inner = sandbox_tools().generator
+            self.turn = 0
+
+        def generate(
+            self, jobs: Sequence[Job], sampling: Sampling, watch: Watch | None = None
+        ) -> list[Completion]:
+            self.turn += 1
+            if self.turn == 1:
+                return self.inner.generate(jobs, sampling, watch)
+            close = sandbox_tools().reader.encode("</think>")
+            return [Completion(close, Ended.STOP) for _ in jobs]
+
+    tools = replace(sandbox_tools(), generator=Ends(), judge=None)
+    (record,) = roll_out(PROMPTS[:1], tools, config)
+    assert [each.outcome for each in record.branches] == [Outcome.NO_OWN_WORDS]
 
 
 def test_an_original_without_a_cue_ends_with_its_reasoning() -> None:
@@ -151,7 +199,7 @@ def test_originals_that_give_no_pair_say_why(
 
 def test_the_judge_has_the_last_word_on_the_intervened_side() -> None:
     tools = replace(sandbox_tools(), judge=Says(verdict=Verdict(True, False)))
-    (record,) = roll_out(PROMPTS[:1], tools, RolloutConfig())
+    (record,) = roll_out(PROMPTS[:1], tools, CONFIG)
     assert {branch.outcome for branch in record.branches} == {Outcome.JUDGED_HARMFUL}
 
 

@@ -1,0 +1,52 @@
+"""What suits the embedded model: settings that `--sandbox` puts where none were given.
+
+The defaults elsewhere are the paper's, for models of billions of parameters. A model of a million
+needs a higher rate and more steps to move at all, and loses its arithmetic when it has to learn the
+pool's sentences, which it would never write (hence `own_words`).
+"""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from .gate import GateLimits
+from .preference_config import PreferenceConfig
+from .rollout_config import RolloutConfig
+from .rounds_config import RoundsConfig
+
+SANDBOX_TRAINING = PreferenceConfig(
+    learning_rate=1e-3,
+    per_device_train_batch_size=16,
+    num_train_epochs=1.5,
+    sft_weight=1.0,
+    first_tokens=32,
+)
+
+SANDBOX_ROLLOUTS = RolloutConfig(
+    own_words=True, settled_steps=2, harmless_triggers=2, prompts_at_once=64
+)
+
+SANDBOX_ROUNDS = RoundsConfig(
+    num_harmful=96,
+    num_harmless=256,
+    limits=GateLimits(slack=2.0),
+    rollouts=SANDBOX_ROLLOUTS,
+    training=SANDBOX_TRAINING,
+)
+
+
+def suited_to_sandbox(run: RoundsConfig) -> RoundsConfig:
+    """The run with the sandbox's settings in every place that was left at its default."""
+    return _filled(run, SANDBOX_ROUNDS)
+
+
+def _filled(given: Any, suited: Any) -> Any:
+    default = type(given)()
+    values = {}
+    for each in fields(given):
+        now, usual = getattr(given, each.name), getattr(default, each.name)
+        wanted = getattr(suited, each.name)
+        if is_dataclass(now):
+            values[each.name] = _filled(now, wanted)
+        elif now == usual:
+            values[each.name] = wanted
+    return replace(given, **values)
