@@ -55,6 +55,7 @@ def draw_interventions(
         title="harm after so many interventions",
         x="interventions",
         y="harmful share",
+        whole_x=True,
         lines={name: (numbers, [f.value or 0.0 for f in each]) for name, each in found.items()},
         bands={
             name: ([f.low or 0.0 for f in each], [f.high or 0.0 for f in each])

@@ -27,10 +27,14 @@ def grouped_bars(
         ]
         errors = [[max(0.0, each) for each in side] for side in errors]
         axes.bar(places, values, width * 0.9, yerr=errors, capsize=2, label=name)
+        for place, (value, _, _) in zip(places, bars, strict=True):
+            if value is None:  # an empty place would be read as 0
+                axes.text(place, 0.01, "none", rotation=90, fontsize=7, ha="center")
     middle = 0.4 - width / 2
     axes.set_xticks([place + middle for place in range(len(groups))], groups, rotation=15)
     axes.set(ylim=(0, 1.02), title=title, ylabel="share")
-    axes.legend(fontsize=8)
+    if len(series) > 1:  # beside the bars, which may reach the top
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     _save(pyplot, figure, path)
 
 
@@ -44,8 +48,10 @@ def curves(
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     marks: Mapping[str, float] | None = None,
     unit_y: bool = True,
+    whole_x: bool = False,
 ) -> None:
-    """Named curves; `bands` are lower and upper bounds by name, `marks` vertical lines."""
+    """Named curves; `bands` are lower and upper bounds by name, `marks` vertical lines; `whole_x`
+    where x counts something."""
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(6.2, 4))
     for name, (xs, ys) in lines.items():
@@ -58,6 +64,8 @@ def curves(
     axes.set(title=title, xlabel=x, ylabel=y)
     if unit_y:
         axes.set_ylim(-0.02, 1.02)
+    if whole_x:
+        axes.locator_params(axis="x", integer=True)
     if lines:
         axes.legend(fontsize=8)
     _save(pyplot, figure, path)

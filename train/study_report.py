@@ -18,6 +18,8 @@ PEARSON, TRIGGERS = 0.85, 0.90
 """What is to be reached: correlation, share of safe traces with a trigger; see also
 `suite_result`."""
 
+_HOLDS = {True: "yes", False: "**no**", None: "cannot be said"}
+
 Seconds = Mapping[str, tuple[float, float]]
 """By part: by the clock, and of the processor."""
 
@@ -75,8 +77,10 @@ def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Se
         "",
         "| finding | holds |",
         "|---|---|",
-        *(f"| {text} | {'yes' if holds else '**no**'} |" for text, holds in _claims(config, found)),
-        *(f"| {text} | {'yes' if holds else '**no**'} |" for text, holds in map(_suite, suites)),
+        *(
+            f"| {text} | {_HOLDS[holds]} |"
+            for text, holds in [*_claims(config, found), *map(_suite, suites)]
+        ),
         "",
         *_turning_points(config, found),
         "",
@@ -125,7 +129,7 @@ def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Se
     return "\n".join(lines)
 
 
-def _claims(config: StudyConfig, found: Findings) -> list[tuple[str, bool]]:
+def _claims(config: StudyConfig, found: Findings) -> list[tuple[str, bool | None]]:
     exact = curve(found.interventions["exact"], config.cap, harmful_only=True)
     correlation, triggers = cue_correlation(found.csr), trigger_share(found)
     return [
@@ -152,9 +156,11 @@ def _falls(figures: Sequence[Figure]) -> bool:
     return all(later <= earlier for earlier, later in pairwise(values))
 
 
-def _suite(each: SuiteResult) -> tuple[str, bool]:
+def _suite(each: SuiteResult) -> tuple[str, bool | None]:
     left = each.relative
-    text = f"{left} of the harm is left" if left.value is not None else "nothing to guard"
+    text = f"{left} of the harm is left"
+    if left.value is None:
+        text = f"no harm in {each.before.num} without it either"
     asked = f"{each.limit:.2f}"
     if each.harmless_changed.value is not None:
         text += f", {each.harmless_changed} of harmless outputs changed"
@@ -208,7 +214,7 @@ def _times(seconds: Seconds) -> list[str]:
     parts = ", ".join(f"{name} {one / 60:.1f}" for name, (one, _) in seconds.items())
     return [
         f"Took {clock:.1f} minutes by the clock and {busy:.1f} of processor time, all seeds and "
-        f"stops together ({parts}).",
+        f"stops together (minutes by the clock: {parts}).",
     ]
 
 

@@ -53,10 +53,13 @@ class SuiteResult:
         return SINGLE_LEFT if self.suite == SINGLE else HARD_LEFT
 
     @property
-    def reached(self) -> bool:
-        """Whether both figures are within what is asked, by their values."""
+    def reached(self) -> bool | None:
+        """Whether both figures are within what is asked, by their values; None where the suite
+        does no harm without the guard."""
         left, changed = self.relative.value, self.harmless_changed.value
-        return left is not None and left <= self.limit and (changed is None or changed <= CHANGED)
+        if left is None:
+            return None
+        return left <= self.limit and (changed is None or changed <= CHANGED)
 
     def to_row(self) -> dict[str, Any]:
         """As JSON."""

@@ -49,35 +49,54 @@ def test_answers_are_guarded(responder: GuardedResponder) -> None:
         GuardedResponder.from_pretrained(odd=1)
 
 
-def test_lm_evaluation_harness(responder: GuardedResponder, tmp_path: Path) -> None:
-    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
-    import lm_eval  # pyright: ignore[reportMissingImports]
-    from datasets import Dataset
+def _task(name: str, rows: Any, **generation: Any) -> Any:
     from lm_eval.api.task import ConfigurableTask  # pyright: ignore[reportMissingImports]
 
-    from rerail.train.harness_lm_eval import GuardedLM
-
-    rows = Dataset.from_dict({"q": list(ASKED), "a": ["The answer is 4.", "none"]})
-    task = ConfigurableTask(
+    return ConfigurableTask(
         config={
-            "task": "two_questions",
+            "task": name,
             "custom_dataset": lambda **_: {"test": rows},
             "test_split": "test",
             "output_type": "generate_until",
             "doc_to_text": "{{q}}",
             "doc_to_target": "{{a}}",
-            "generation_kwargs": {"until": ["\n"], "do_sample": False, "max_gen_toks": 200},
+            "generation_kwargs": {"until": ["\n"], "do_sample": False} | generation,
             "metric_list": [{"metric": "exact_match", "aggregation": "mean"}],
         }
     )
-    results: Any = lm_eval.simple_evaluate(
-        model=GuardedLM(responder), tasks=[task], bootstrap_iters=0
-    )
+
+
+def test_lm_evaluation_harness(responder: GuardedResponder) -> None:
+    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
+    import lm_eval  # pyright: ignore[reportMissingImports]
+    from datasets import Dataset
+    from lm_eval.tasks import TaskManager  # pyright: ignore[reportMissingImports]
+
+    from rerail.train.harness_lm_eval import Conversation, GuardedLM
+
+    rows = Dataset.from_dict({"q": list(ASKED), "a": ["The answer is 4.", "none"]})
+    tasks = [_task("two_questions", rows, max_gen_toks=200), _task("cut", rows, max_gen_toks=12)]
+    model = GuardedLM(responder)
+    options = {"bootstrap_iters": 0, "task_manager": TaskManager(include_defaults=False)}
+    results: Any = lm_eval.simple_evaluate(model=model, tasks=tasks, **options)
+
+    def said(task: str) -> list[str]:
+        return [sample["filtered_resps"][0] for sample in results["samples"][task]]
+
     assert results["results"]["two_questions"]["exact_match,none"] == 0.5
-    said = [sample["filtered_resps"][0] for sample in results["samples"]["two_questions"]]
-    assert said == ["The answer is 4.", "I can't help with that."]
+    assert said("two_questions") == ["The answer is 4.", "I can't help with that."]
+    assert said("cut") != said("two_questions"), "each task has its own number of tokens"
     with pytest.raises(NotImplementedError, match="generative variant"):
-        GuardedLM(responder).loglikelihood([])
+        model.loglikelihood([])
+    results = lm_eval.simple_evaluate(
+        model=model, tasks=tasks[:1], apply_chat_template=True, **options
+    )
+    assert said("two_questions") == ["The answer is 4.", "I can't help with that."]
+    asked = results["samples"]["two_questions"][1]["arguments"][0][0]
+    assert isinstance(asked, Conversation)
+    assert asked.messages == ({"role": "user", "content": ASKED[1]},)
+    with pytest.raises(ValueError, match="gen_prefix"):
+        Conversation.of([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
 
 
 @pytest.mark.filterwarnings(

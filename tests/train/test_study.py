@@ -52,7 +52,7 @@ def _findings(seed: int, *, kept: int = 1) -> Findings:
         for name in DETECTORS
     }
     csr = [_csr(f"{seed}-{n}", 10 * n, 10 * n + n % 2) for n in range(6)]
-    suites = [_suite(name, seed, before=20, after=1) for name in SUITES]
+    suites = [_suite(name, seed, before=20 if name != "empty" else 0, after=1) for name in SUITES]
     trained = [Trained(arm, 30, 12, 60.0) for arm in ("intervened", "whole")]
     return Findings(rows, csr, curves, suites, arms, trained)
 
@@ -74,6 +74,8 @@ def test_the_study_in_numbers_words_and_figures(tmp_path: Path) -> None:
     assert "| Safe traces hold a trigger: 80.0%" in text
     (triggers,) = [line for line in text.splitlines() if "Safe traces hold a trigger" in line]
     assert triggers.endswith("| **no** |"), "it says so where a finding does not hold"
+    (empty,) = [line for line in text.splitlines() if "Guard, empty" in line]
+    assert empty.endswith("| cannot be said |"), "an attack that does nothing is not held off"
     (falls,) = [line for line in text.splitlines() if "Harm falls with every" in line]
     assert falls.endswith("| yes |")
     (row,) = [line for line in text.splitlines() if line.startswith("| intervened |")]
