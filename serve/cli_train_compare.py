@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from ..train.preference_config import Arm
 from ..train.rounds_config import RoundsConfig
+from ..train.sandbox_settings import suited_to_sandbox
 
 
 def arms(
@@ -18,7 +19,7 @@ def arms(
     run: Annotated[RoundsConfig, Parameter(name="*")] = RoundsConfig(),  # noqa: B008  (frozen)
 ) -> None:
     """Train every arm on the same pairs and measure it: divergence only, whole responses, SFT,
-    GRPO.
+    GRPO. The embedded model gets the settings that suit it wherever none are given.
 
     Examples
 
@@ -42,6 +43,8 @@ def arms(
     from .cli_train import check_extras, set_up
 
     check_extras()
+    if run.model == "sandbox":
+        run = suited_to_sandbox(run)
     set_up(run.model)
     found = [pair for path in pairs for pair in read_pairs(path)]
     base, results = compare_arms(run, found, out, arms=arm, told=say)

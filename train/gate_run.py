@@ -48,7 +48,7 @@ def run_gate(
 
     Raises ValueError or OSError with a sentence for what cannot be loaded or asked.
     """
-    probe = probe_of(config, load_detector())
+    probe = probe_of(config, load_detector(config.model))
     base, tokenizer = load(resolved(config.model))
     told("the base")
     first = measure(probe, base, tokenizer, told=told)

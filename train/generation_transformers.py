@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from .cached_forward import next_logits, padded, positions
 from .generation import Completion, Ended, Job, Sampling, Watch
 
 _COMPACT_BELOW = 0.85
@@ -90,9 +91,9 @@ class TransformersGenerator:
                 cache.batch_select_indices(kept)
                 chosen, mask, draws = chosen[kept], mask[kept], draws[kept]
                 rows = [rows[index] for index in alive]
-            positions = mask.sum(1, keepdim=True)
+            places = mask.sum(1, keepdim=True)
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-            logits = self._forward(chosen[:, None], mask, positions, cache)
+            logits = next_logits(self.model, chosen[:, None], mask, places, cache)
         return done
 
     def _read(self, jobs: Sequence[Job]) -> tuple[DynamicCache, Tensor, Tensor]:
@@ -104,35 +105,20 @@ class TransformersGenerator:
         numbers = {head: index for index, head in enumerate(dict.fromkeys(heads))}
         if len(numbers) == len(jobs) or not all(heads):
             ids, mask = self._padded([job.ids for job in jobs])
-            logits = self._forward(ids, mask, _positions(mask), cache)
+            logits = next_logits(self.model, ids, mask, positions(mask), cache)
             return cache, logits, mask
         ids, mask = self._padded(list(numbers))
-        self._forward(ids, mask, _positions(mask), cache)
+        next_logits(self.model, ids, mask, positions(mask), cache)
         owners = torch.tensor([numbers[head] for head in heads], device=mask.device)
         cache.batch_select_indices(owners)
         tails = [job.ids[len(head) :] for job, head in zip(jobs, heads, strict=True)]
         ids, tail_mask = self._padded(tails)
         mask = torch.cat([mask[owners], tail_mask], dim=1)  # padding may lie between head and tail
-        positions = _positions(mask)[:, -ids.shape[1] :]
-        return cache, self._forward(ids, mask, positions, cache), mask
-
-    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
-        return self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        places = positions(mask)[:, -ids.shape[1] :]
+        return cache, next_logits(self.model, ids, mask, places, cache), mask
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Ids padded on the left, and their mask, both `[rows, width]`."""
-        width, padding = max(map(len, rows)), min(self.end_ids, default=0)
-        ids = [[padding] * (width - len(row)) + list(row) for row in rows]
-        mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-        device = self.model.device
-        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+        return padded(rows, self.model.device, padding=min(self.end_ids, default=0))
 
 
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -142,10 +128,6 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     for each in (configured, tokenizer.eos_token_id):
         found.update(each if isinstance(each, Iterable) else [each] if each is not None else [])
     return frozenset(found)
-
-
-def _positions(mask: Tensor) -> Tensor:
-    return (mask.cumsum(1) - 1).clamp(min=0)
 
 
 def _draws(jobs: dict[int, Job], budgets: dict[int, int], device: Any) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from .cached_forward import next_logits, padded, positions
+
 Rows = Sequence[tuple[int, ...]]
 
 
@@ -63,51 +65,33 @@ class TransformersLikelihoods:
     def _of_lot(
         self, lot: Sequence[Rows], choices: Sequence[Sequence[int]]
     ) -> list[tuple[float, ...]]:
+        device = self.model.device
         heads = [common_head(group) for group in lot if group]
         rows = [row for group in lot for row in group]
         owners = [owner for owner, group in enumerate(filter(None, lot)) for _ in group]
         if not all(heads):
-            ids, mask = self._padded(rows)
-            positions = (mask.cumsum(1) - 1).clamp(min=0)
-            logits = self._forward(ids, mask, positions, DynamicCache(config=self.model.config))
+            ids, mask = padded(rows, device)
+            cache = DynamicCache(config=self.model.config)
+            logits = next_logits(self.model, ids, mask, positions(mask), cache)
             return _summed(logits, choices)
         cache = DynamicCache(config=self.model.config)
-        ids, head_mask = self._padded(heads)
-        self._forward(ids, head_mask, (head_mask.cumsum(1) - 1).clamp(min=0), cache)
-        cache.batch_select_indices(torch.tensor(owners, device=self.model.device))
+        ids, head_mask = padded(heads, device)
+        next_logits(self.model, ids, head_mask, positions(head_mask), cache)
+        cache.batch_select_indices(torch.tensor(owners, device=device))
         lent = [
             min(_shared(row, heads[owner]), len(row) - 1)
             for row, owner in zip(rows, owners, strict=True)
         ]
         width = head_mask.shape[1]
-        mask = torch.zeros(len(rows), width, dtype=torch.long, device=self.model.device)
+        mask = torch.zeros(len(rows), width, dtype=torch.long, device=device)
         for number, (owner, length) in enumerate(zip(owners, lent, strict=True)):
             start = width - len(heads[owner])
             mask[number, start : start + length] = 1
-        ids, tail_mask = self._padded(
-            [row[length:] for row, length in zip(rows, lent, strict=True)]
-        )
+        tails = [row[length:] for row, length in zip(rows, lent, strict=True)]
+        ids, tail_mask = padded(tails, device)
         mask = torch.cat([mask, tail_mask], dim=1)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, width:]
-        return _summed(self._forward(ids, mask, positions, cache), choices)
-
-    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
-        return self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Ids padded on the left, and their mask, both `[rows, width]`."""
-        width = max(map(len, rows))
-        ids = [[0] * (width - len(row)) + list(row) for row in rows]
-        mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-        device = self.model.device
-        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+        places = positions(mask)[:, width:]
+        return _summed(next_logits(self.model, ids, mask, places, cache), choices)
 
 
 def common_head(rows: Rows) -> tuple[int, ...]:

@@ -60,14 +60,15 @@ def rows_of(pairs: Iterable[Pair], tokenizer: Any, config: PreferenceConfig) -> 
         row, was_text = _ids_of(pair, tokenizer)
         from_text += was_text
         reason = _unusable(pair, row, config)
+        short = _capped(row, config)  # counted from the divergence on, whatever is learned
+        was_cut = short != row
         if reason is None and opening:
-            whole = _whole(row, opening)
-            reason, row = (None, whole) if whole else ("no request found in its prefix", row)
+            whole = _whole(short, opening)
+            reason, short = (None, whole) if whole else ("no request found in its prefix", short)
         if reason is not None:
             left_out[reason] += 1
             continue
-        short = _capped(row, config)
-        cut += short != row
+        cut += was_cut
         if config.arm is Arm.SFT:
             short = PreferenceRow(short.prompt_ids, short.chosen_ids, ())
         rows.append(short)

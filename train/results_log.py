@@ -1,9 +1,10 @@
 """Append-only JSON lines of a run: one line is one whole result, found again by its key."""
 
-import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from .json_lines import add_json_lines, drop_torn_line, read_json_lines
 
 Key = tuple[Hashable, ...]
 
@@ -19,29 +20,13 @@ class ResultsLog:
         self.path = path
         self._key = key
         self.rows: dict[Key, dict[str, Any]] = {}
-        if not path.exists():
-            return
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            path.write_bytes(whole)
-        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
-            try:
-                row = json.loads(line)
-                self.rows[key(row)] = row
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{path} line {number} is damaged ({error!r}): delete that line to have it "
-                    "done again"
-                ) from error
+        if path.exists():
+            drop_torn_line(path)
+            self.rows.update(read_json_lines(path, lambda row: (key(row), row)))
 
     def __contains__(self, key: Key) -> bool:
         return key in self.rows
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Appends results and flushes them; they are kept as they would be read again."""
-        with self.path.open("a", encoding="utf-8") as file:
-            for row in rows:
-                line = json.dumps(row, ensure_ascii=True)
-                file.write(line + "\n")
-                self.rows[self._key(row)] = json.loads(line)
+        self.rows.update((self._key(row), row) for row in add_json_lines(self.path, rows))

@@ -32,11 +32,11 @@ def run_rollouts(
     if not prompts:
         raise ValueError("there are no prompts to roll out: give some")
     tell = progress or (lambda num: None)
-    with RolloutStore(folder, settings_of(prompts, tools, config, model)) as store:
-        missing = store.missing(prompts)
-        tell(len(prompts) - len(missing))
-        for num in roll_out_all(missing, tools, config, keep=store.add):
-            tell(num)
+    store = RolloutStore(folder, settings_of(prompts, tools, config, model))
+    missing = store.missing(prompts)
+    tell(len(prompts) - len(missing))
+    for num in roll_out_all(missing, tools, config, keep=store.add):
+        tell(num)
     wanted = {prompt.id for prompt in prompts}
     report = report_on(each for each in read_rollouts(folder) if each.prompt.id in wanted)
     write_record(folder / "report.json", report.to_row())

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..guard.detector import Detector
@@ -68,6 +69,13 @@ def load_detector(model: str) -> Detector:
     from ..guard.detector_student import StudentDetector
 
     return StudentDetector.for_model(resolved(model))
+
+
+def distilled_detector(folder: Path) -> Detector:
+    """The guard's detector that a round distilled anew."""
+    from ..guard.detector_student import StudentDetector
+
+    return StudentDetector.from_folder(folder)
 
 
 def finder_of(config: RoundsConfig, model: Any, tokenizer: Any) -> CueFinder:

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..guard.backend_transformers_identity import model_identity
 from ..guard.backend_transformers_loading import load
-from ..guard.detector import Detector
 from ..guard.pair_files import export_pairs, read_pairs
 from ..guard.pairs import Pair
 from ..guard.progress import progress
@@ -32,6 +31,7 @@ from .rollout_store import read_rollouts
 from .rollouts import RolloutTools
 from .round_report import RoundReport, write_summary
 from .round_tools import (
+    distilled_detector,
     finder_of,
     generator_and_reader,
     judge_of,
@@ -88,7 +88,7 @@ def run_rounds(
     """
     out.mkdir(parents=True, exist_ok=True)
     check_config(out, config.as_record())
-    probe = probe_of(config, load_detector())
+    probe = probe_of(config, load_detector(config.model))
     start = measure_start(config, probe, out / "start.json", told)
     current = Current(config.model, None, start.figures)
     reports: list[RoundReport] = []
@@ -100,7 +100,7 @@ def run_rounds(
             report = run_round(number, config, probe, start, current, folder, told)
         current = after(report, current, config, folder)
         if current.student is not None:
-            probe = replace(probe, detector=_student(current.student))
+            probe = replace(probe, detector=distilled_detector(current.student))
         reports.append(report)
         write_summary(out, start.figures, reports)
     return reports
@@ -181,7 +181,7 @@ def roll_out_round(
     model, tokenizer = current.load()
     generator, reader = generator_and_reader(model, tokenizer, config.batch_size)
     finder = finder_of(config, model, tokenizer)
-    judge = judge_of(config.round_judge)
+    judge = judge_of(config.round_judge, config.model)
     tools = RolloutTools(generator, reader, finder, PoolSource(), judge)
     write_record(folder / "writer.json", {"model": model_identity(model)})
     with progress("Rolling out", len(prompts)) as advance:
@@ -297,9 +297,3 @@ def _write_cards(
     outcome = "Promoted" if verdict.promoted else "Rejected"
     text = card(settings, record, figures=figures) + f"\n{outcome}: {verdict.reason}.\n"
     (trained.trained / "README.md").write_text(text, "utf-8")
-
-
-def _student(folder: Path) -> Detector:
-    from ..guard.detector_student import StudentDetector
-
-    return StudentDetector.from_folder(folder)

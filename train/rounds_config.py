@@ -1,4 +1,4 @@
-"""What a run of rounds is told. The defaults are for the sandbox on two processor cores."""
+"""What a run of rounds is told; sandbox_settings.py has what suits the embedded model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

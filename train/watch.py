@@ -86,7 +86,7 @@ def watch(
     """
     out.mkdir(parents=True, exist_ok=True)
     check_config(out, config.as_record())
-    probe = probe_of(config, load_detector())
+    probe = probe_of(config, load_detector(config.model))
     start = measure_start(config, probe, out / "start.json", around.told)
     current, reports, number = resumed(config, start, out)
     _point(out, config, current)

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rerail.guard.backend_transformers_identity import model_identity
 from rerail.train.preference import build_trainer, last_checkpoint, train_preference
-from rerail.train.preference_config import PreferenceConfig
+from rerail.train.preference_config import Arm, PreferenceConfig
 from rerail.train.preference_data import rows_of, training_order
 from rerail.train.preference_models import load_policy, with_adapter
 from rerail.train.preference_output import save_merged
@@ -247,6 +247,17 @@ def test_lengths_are_capped_and_counted(config: PreferenceConfig) -> None:
     short = replace(config, max_length=15)
     left = rows_of([long, pair("s", (5,), (6,), (7,))], tiny_tokenizer(), short).left_out
     assert left == {"whose prefix fills max_length (15)": 1}
+
+
+def test_caps_count_from_the_divergence_on_in_whole_responses_too(config: PreferenceConfig) -> None:
+    """Counted from the response's start, short caps would leave both sides the shared words."""
+    tokenizer = tiny_tokenizer()
+    opening = tuple(tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"])
+    one = pair("w", (30, 31, *opening, 40, 41), (50, 51, 52), (60, 61, 62))
+    settings = replace(config, arm=Arm.WHOLE, first_tokens=2)
+    (row,) = rows_of([one], tokenizer, settings).rows
+    assert row.chosen_ids == (40, 41, 50, 51)
+    assert row.rejected_ids == (40, 41, 60, 61)
 
 
 def test_an_adapter_for_another_base_is_refused(
