@@ -6,17 +6,15 @@ folder goes on where it was; with another configuration it is refused.
 """
 
 import json
-import logging
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..guard.pairs import Pair
+from .library_noise import quiet
 from .preference_config import Arm, Layout, PreferenceConfig
 from .preference_data import PreferenceRows, rows_of, training_order
 from .preference_layout import PlainCollator, SharedCollator, shared_length, takes_masks
@@ -286,25 +284,3 @@ def _log(folder: Path, line: dict[str, Any]) -> None:
 
 def _result(folder: Path, record: dict[str, Any]) -> PreferenceResult:
     return PreferenceResult(**(record | {"folder": folder, "trained": folder / record["trained"]}))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Libraries' notes stay off the screen while this lasts; errors come through."""
-    import datasets
-    from transformers.utils import logging as noise
-
-    noise.set_verbosity_error()
-    noise.disable_progress_bar()
-    datasets.disable_progress_bars()
-    loggers = [logging.getLogger(name) for name in ("trl", "accelerate", "peft")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -14,8 +14,9 @@ from ..guard.pairs import Pair
 from .completion_reader import CompletionReader
 from .generation_transformers import end_ids
 from .judges import ExactJudge, Judge, Verdict
+from .library_noise import quiet
 from .pairing import is_harmless_pair
-from .preference import PreferenceResult, quiet
+from .preference import PreferenceResult
 from .preference_config import PreferenceConfig
 from .preference_models import load_policy, lora_config
 from .preference_output import save_trained

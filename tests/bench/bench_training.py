@@ -15,7 +15,8 @@ import torch
 from figures import Figure, report
 
 from rerail.guard.pairs import Pair
-from rerail.train.preference import build_trainer, quiet
+from rerail.train.library_noise import quiet
+from rerail.train.preference import build_trainer
 from rerail.train.preference_config import PreferenceConfig
 from rerail.train.preference_data import rows_of
 from rerail.train.preference_models import load_policy, lora_config
