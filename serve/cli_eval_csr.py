@@ -15,6 +15,7 @@ def csr(
     num_prompts: int = 30,
     continuations: int = 32,
     stride: int = 8,
+    resolution: int = 2,
     seed: int = 0,
     model: ModelChoice = ModelChoice(),  # noqa: B008
     sampling: Sampling = Sampling(),  # noqa: B008
@@ -42,18 +43,25 @@ def csr(
     continuations
         Fresh continuations a position (the paper: 32).
     stride
-        Tokens between two positions.
+        Tokens between two positions while nothing has settled.
+    resolution
+        Tokens between two positions where something may have (the paper: every token).
     seed
         Of everything that is drawn.
     """
-    from ..train.csr import CsrConfig, measure_csr
+    from ..train.csr import measure_csr
+    from ..train.csr_config import CsrConfig
     from ..train.csr_report import write_csr
     from ..train.evaluation_judges import default_judges, judges_named
     from ..train.evaluation_suites import suites_named
 
     with options_checked():
         config = CsrConfig(
-            num_continuations=continuations, stride=stride, seed=seed, sampling=drawn(sampling)
+            num_continuations=continuations,
+            stride=stride,
+            resolution=resolution,
+            seed=seed,
+            sampling=drawn(sampling),
         )
         judge = judges_named(judges.judge or default_judges((prompts,)), judge_place(judges))[0]
         if judge.name != "exact":

@@ -42,7 +42,9 @@ def measure_suites(
     suite has some; what the folder has already is not done again."""
     sampling, config = sampling or Sampling(), config or GuardConfig()
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"model": subject.name, "seed": seed, "num": num, "sampling": asdict(sampling)}
+    guarding = detector(())
+    settings = {"model": subject.name, "seed": seed, "num": num, "sampling": asdict(sampling),
+                "detector": guarding.identity, "thresholds": repr(guarding.thresholds)}  # fmt: skip
     check_config(folder, settings | {"guard": asdict(config)}, name=f"{name}.json")
     log = ResultsLog(folder / f"{name}.jsonl", lambda row: (row["arm"], row["id"]))
     runs = []

@@ -190,6 +190,10 @@ def _outcomes(
 def _record(config: EvaluationConfig, parts: Parts) -> dict[str, Any]:
     record = asdict(config)
     del record["guard"]["seed"]  # the run's own seed
+    if any(arm.guarded for arm in config.arms):  # a student can be another under the same name
+        detector = parts.detector()
+        record["detector_identity"] = detector.identity
+        record["thresholds"] = repr(detector.thresholds)
     return record | {
         "suites": {suite.name: len(suite.prompts) for suite in parts.suites},
         "judge_names": [judge.name for judge in parts.judges],

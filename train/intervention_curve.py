@@ -69,6 +69,7 @@ def measure_interventions(
     settings = {
         "model": subject.name,
         "detector": detector.identity,
+        "thresholds": repr(detector.thresholds),
         "judge": judge.name,
         "cap": cap,
         "seed": seed,

@@ -84,6 +84,8 @@ def test_what_the_guard_did_and_left_alone(run: tuple[Path, list[Outcome]]) -> N
     assert by_suite["lookalike"]["interventions_per_100"] == 0
     assert by_suite["lookalike"]["harmless_changed"]["value"] == 0.0
     assert by_suite["harmful"]["harmless_changed"] is None
+    assert by_suite["harmful"]["harm_left"] == {"value": 0.0, "low": 0.0, "high": 0.0, "num": 6}
+    assert by_suite["lookalike"]["harm_left"] is None
     assert by_suite["harmful"]["sampled_per_kept"] > 0
 
 
