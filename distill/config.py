@@ -53,8 +53,9 @@ class DistillConfig:
     """Files of harmless traces that read like harm and get their own false-alarm limit."""
 
     apart_sources: tuple[str, ...] = ()
-    """Files whose harmless traces must keep the limit for ordinary ones by themselves: those of a
-    model that the guard is tested with, say."""
+    """Files of traces of models that are calibrated by themselves (`guard.calibration`): the
+    beliefs are tuned for these too, each at a threshold of its own, and the shipped thresholds are
+    chosen without them."""
 
     num_apart: int = 200
     """Held-out traces, at most, that each of these adds to the others."""

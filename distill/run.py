@@ -121,17 +121,19 @@ def chosen_threshold(
     scored: Sequence[ScoredTrace],
     probabilities: Sequence[Sequence[float]],
 ) -> float:
-    """The lowest threshold at a step's end that keeps the configuration's false-alarm limits."""
+    """The lowest threshold at a step's end that keeps the configuration's false-alarm limits.
+
+    Sources apart have no say: a model that is to have a threshold of its own is calibrated by
+    itself (`rerail eval thresholds --write`).
+    """
     highest: dict[str, list[float]] = {"harmless": [], "touchy": [], "safe": []}
     shares = {
         "harmless": config.harmless_limit, "touchy": config.touchy_limit, "safe": config.safe_limit
     }  # fmt: skip
-    for source in config.apart_sources:
-        highest[source], shares[source] = [], config.harmless_limit
     for trace, steps in zip(scored, probabilities, strict=True):
-        if not trace.harmful and trace.source in config.apart_sources:
-            kind = trace.source
-        elif not trace.harmful:
+        if trace.source in config.apart_sources:
+            continue
+        if not trace.harmful:
             kind = "touchy" if trace.source in config.touchy_sources else "harmless"
         elif trace.cues is None:
             kind = "safe"

@@ -125,6 +125,33 @@ _REHEARSED = {
     "sandbox_world": 0.1,
     "sandbox_written": 0.25,
 }
+_STEADY = {
+    "gsm8k_test": 0.03,
+    "math500": 0.05,
+    "star1_r1_safe": 0.1,
+    "advbench_r1_llama_8b": 0.2,
+    "harmfulqa": 0.1,
+    "catqa_english": 0.15,
+    "do_not_answer": 0.2,
+    "or_bench": 0.3,
+    "requests": 0.3,
+    "requests_b": 0.3,
+    "requests_c": 0.4,
+    "sandbox_requests": 0.12,
+    "sandbox_world": 0.1,
+    "sandbox_written": 0.1,
+}
+_STEPS = {
+    "authored": 0.5,
+    "traces_a": 0.6,
+    "traces_b": 0.6,
+    "traces_c": 0.6,
+    "advbench_r1_llama_8b": 0.4,
+    "star1_r1_safe": 0.15,
+    "essays_benign": 0.03,
+    "sandbox_world": 0.45,
+    "sandbox_written": 0.8,
+}
 PASSES: tuple[Pass, ...] = (
     Pass(1e-4, requests={"requests": 0.0, "requests_b": 0.0}),
     Pass(1e-4, requests=_FEW | {"harmfulqa": 0.5, "catqa_english": 0.7}, traces=_NARROW | {
@@ -144,10 +171,12 @@ PASSES: tuple[Pass, ...] = (
     Pass(1e-4, requests=_MOST, traces=_WIDE, opener_share=0.05, head_learning_rate=3e-4),
     Pass(1.5e-4, requests=_COMPOSED, traces=_REHEARSED, opener_share=0.05,
         head_learning_rate=3e-4),
+    Pass(1e-4, requests=_STEADY, traces=_STEPS, opener_share=0.05, head_learning_rate=3e-4),
 )  # fmt: skip
 """The passes of the shipped student, in order. The first six were made for a smaller corpus; the
 seventh reads further twins and the sandbox's traces and answers; the eighth mostly the sandbox's
-requests, whose harm lies in how their parts go together, and a little of all the others again."""
+requests, whose harm lies in how their parts go together, and a little of all the others again; the
+ninth mostly steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +268,8 @@ class Recipe:
         return replace(
             self.pass_config(len(PASSES) - 1, before),
             out=self.out / "final",
-            num_replayed=self._number(520),
-            num_drills=self._number(200),
+            num_replayed=self._number(1300),
+            num_drills=self._number(300),
             num_apart=self._number(160),
             num_soft_traces=self._number(250),
             num_tries=self._number(1000),

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from .belief import Belief, after_screened_step, after_step, inside_step, screen_context
+from .calibration import Calibration
 from .channels import Channel
 from .conversation import passages
 from .detector import Message, Probabilities, Thresholds
@@ -76,6 +77,18 @@ class StudentDetector:
         Raises `DetectorFileError` for a folder that is missing, damaged or of another format.
         """
         return cls(StudentFolder.read(Path(folder)), num_threads=num_threads)
+
+    @classmethod
+    def for_model(cls, model: str | Path, folder: Path | str = SHIPPED) -> Self:
+        """The same with the thresholds that the model in this folder brings for it, if any.
+
+        Raises `CalibrationError` beside what `from_folder` raises.
+        """
+        detector = cls.from_folder(folder)
+        calibration = Calibration.of_model(model)
+        if calibration is not None:
+            detector.thresholds = calibration.over(detector.identity, detector.thresholds)
+        return detector
 
     def start(self, messages: Sequence[Message]) -> StudentState:
         """Reads the conversation; a few milliseconds, once a generation."""

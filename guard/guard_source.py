@@ -32,14 +32,17 @@ class GuardSource:
         record: Callable[[Trace], None] | None = None,
         guard: Guard | None = None,
         settings: Mapping[str, Any],
+        model: str = "",
     ) -> None:
-        """`settings` are fields of `GuardConfig` and win over `config`. Raises ValueError for an
-        unknown one, and for a `guard` given together with parts of another."""
+        """`settings` are fields of `GuardConfig` and win over `config`; `model` is the folder that
+        may bring thresholds of its own. Raises ValueError for an unknown setting, and for a `guard`
+        given together with parts of another."""
         own = (config, detector, triggers, store, record)
         if guard is not None and (settings or any(each is not None for each in own)):
             raise ValueError("the guard has its own detector and settings: pass it alone")
         self.config = guard.config if guard is not None else with_settings(config, settings)
         self._given = guard
+        self._model = model
         self._detector = detector
         self._triggers = triggers
         self._store = store
@@ -60,7 +63,7 @@ class GuardSource:
         if detector is None:
             from .detector_student import StudentDetector
 
-            detector = StudentDetector.from_folder()
+            detector = StudentDetector.for_model(self._model)
         guard = Guard(detector, self.config, triggers=self._triggers, record=self._record)
         if self.config.trigger_sampling == "adaptive" and self._store is not None:
             guard.triggers = guard.triggers.adaptive(self._store.trigger_success())

@@ -90,6 +90,7 @@ class GuardedModel:
             record=record,
             guard=guard,
             settings=settings,
+            model=str(getattr(model, "name_or_path", "")),
         )
         self._prompts = Prompts(model, tokenizer)
         self._format = self._source.reasoning_format(tokenizer.get_vocab())

@@ -68,6 +68,7 @@ class GuardedVllm:
             record=record,
             guard=guard,
             settings=settings,
+            model=running.engine.model_config.model,
         )
         self.running = running
         self.backend = VllmBackend(

@@ -55,7 +55,9 @@ def demo(
         from .guards import new_guard
         from .models import load_weights
 
-        guard = new_guard(detector, GuardConfig(seed=seed), recorder, store)
+        guard = new_guard(
+            detector, GuardConfig(seed=seed), recorder, store, model=ModelChoice().model
+        )
         weights = load_weights(ModelChoice())
         unguarded = GuardedModel(*weights, guard=Guard(None))
         guarded = GuardedModel(*weights, guard=guard)

@@ -81,7 +81,9 @@ def run(
         from .guards import new_guard
         from .onlookers import draw, onlookers
 
-        guard = new_guard(None if no_guard else detector, config, recorder, store)
+        guard = new_guard(
+            None if no_guard else detector, config, recorder, store, model=model.model
+        )
         with onlookers(guard, storing.store or default_store() if watchable else None, live=live):
             events = _events(engine, model, guard, messages, sampling, upstream, config)
             trace = _show(events, config, silent=as_json or live)

@@ -7,14 +7,21 @@ from .detectors import load_detector
 
 
 def new_guard(
-    detector: str | None, config: GuardConfig, recorder: Recorder, store: Store | None
+    detector: str | None,
+    config: GuardConfig,
+    recorder: Recorder,
+    store: Store | None,
+    *,
+    model: str,
 ) -> Guard:
-    """With the detector of this name, or without one; what happens goes to the recorder."""
+    """With the detector of this name for this model, or without one; what happens goes to the
+    recorder."""
 
     def record(trace: Trace) -> None:
         recorder.record(trace)
 
-    guard = Guard(load_detector(detector) if detector is not None else None, config, record=record)
+    found = load_detector(detector, model) if detector is not None else None
+    guard = Guard(found, config, record=record)
     if config.trigger_sampling == "adaptive" and store is not None:
         guard.triggers = guard.triggers.adaptive(store.trigger_success())
     return guard

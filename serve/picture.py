@@ -32,7 +32,7 @@ def intervention() -> Trace:
     from .detectors import load_detector
     from .models import load_weights
 
-    guard = Guard(load_detector("student"), GuardConfig())
+    guard = Guard(load_detector("student", ModelChoice().model), GuardConfig())
     model = GuardedModel(*load_weights(ModelChoice()), guard=guard)
     for seed in count():
         for prompt in requests(seed):

@@ -62,7 +62,10 @@ class GuardedResponder:
             loaded = with_adapter(loaded, adapter).merge_and_unload()
         subject = Subject.from_model(model_identity(loaded), loaded, tokenizer)
         return cls(
-            subject, _detector(detector), GuardConfig(**settings), sampling=Sampling(**drawn)
+            subject,
+            _detector(detector, resolved(model)),
+            GuardConfig(**settings),
+            sampling=Sampling(**drawn),
         )
 
     def answer(
@@ -95,7 +98,7 @@ def until(text: str, stops: Sequence[str]) -> str:
     return text[: min(ends)] if ends else text
 
 
-def _detector(name: str | None) -> Detector | None:
+def _detector(name: str | None, model: str) -> Detector | None:
     if name is None:
         return None
     if name == "keywords":
@@ -104,4 +107,6 @@ def _detector(name: str | None) -> Detector | None:
         return KeywordDetector()
     from ..guard.detector_student import StudentDetector
 
-    return StudentDetector.from_folder() if name == "student" else StudentDetector.from_folder(name)
+    if name == "student":
+        return StudentDetector.for_model(model)
+    return StudentDetector.for_model(model, name)

@@ -9,15 +9,10 @@ import torch
 from ..guard.backend_transformers_identity import model_identity
 from ..guard.backend_transformers_loading import load
 from .preference_config import PreferenceConfig
-from .sandbox.shipped import model_folder
+from .sandbox.shipped import resolved as resolved
 
 RECORD = "rerail.json"
 """Beside an adapter: which weights it belongs to."""
-
-
-def resolved(name_or_path: str) -> str:
-    """`sandbox` as the folder that it stands for."""
-    return str(model_folder()) if name_or_path == "sandbox" else name_or_path
 
 
 def load_policy(config: PreferenceConfig) -> tuple[Any, Any, str]:

@@ -164,7 +164,7 @@ def main() -> None:
         )
         for method in Method
     }
-    finders["student"] = DetectorFinder(StudentDetector.from_folder())
+    finders["student"] = DetectorFinder(StudentDetector.for_model(place))
     rows = compare(finders, cases, truths)
     Console().print(table(rows, f"First cues, {len(cases)} traces"))
     if arguments.out is not None:

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, refused
 
+from rerail.guard.calibration import Calibration
+from rerail.guard.channels import Channel
+from rerail.guard.detector_keywords import KeywordDetector
+
 
 @pytest.fixture
 def rerail(tmp_path: Path) -> CommandLine:
@@ -79,3 +83,24 @@ def test_mistakes_are_one_sentence(
 
 def test_thresholds_need_one_source(rerail: CommandLine, tmp_path: Path) -> None:
     refused(rerail("eval", "thresholds", "--out", tmp_path), 2, "--traces")
+
+
+def test_thresholds_are_written_for_a_model(rerail: CommandLine, tmp_path: Path) -> None:
+    def traces(num: int) -> Path:
+        path = tmp_path / f"{num}.jsonl"
+        row = {"request": "Bread?", "harmful": False, "think": "Flour.", "steps": [[0, 6]]}
+        path.write_text("".join(json.dumps({"id": str(n)} | row) + "\n" for n in range(num)))
+        return path
+
+    folder = tmp_path / "model"
+    command = ("eval", "thresholds", "--out", tmp_path / "out", "--detector", "keywords")
+    refused(rerail(*command, "--traces", traces(3), "--write", folder), 2, "holds no model")
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    refused(rerail(*command, "--traces", traces(3), "--write", folder), 1, "at least 100")
+    assert not (folder / "guard_config.json").exists()
+    done = rerail(*command, "--traces", traces(100), "--write", folder)
+    assert done.code == 0, done.err
+    calibration = Calibration.of_model(folder)
+    assert calibration is not None and calibration.detector == KeywordDetector().identity
+    assert calibration.thresholds[Channel.REASONING].end == 0.05  # nothing scores: the lowest

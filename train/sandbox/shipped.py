@@ -4,6 +4,11 @@ from importlib.resources import files
 from pathlib import Path
 
 
+def resolved(name_or_path: str) -> str:
+    """`sandbox` as the folder that it stands for; anything else as it is."""
+    return str(model_folder()) if name_or_path == "sandbox" else name_or_path
+
+
 def model_folder() -> Path:
     """The Hugging Face folder of the shipped model.
 
