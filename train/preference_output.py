@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..guard.calibration import Calibration
 from .preference_card import card
 from .preference_config import PreferenceConfig
 from .preference_models import RECORD, load, resolved, with_adapter
@@ -59,6 +60,9 @@ def save_merged(
     merged.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
     merged.generation_config.save_pretrained(draft)
+    calibration = Calibration.of_model(resolved(model_name_or_path))
+    if calibration is not None:  # the guard's thresholds go along, as the generation settings do
+        calibration.write(draft)
     (draft / "README.md").write_text(card(config, record, merged=True), "utf-8")
     _put_in_place(draft, folder)
 

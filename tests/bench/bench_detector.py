@@ -1,6 +1,8 @@
 """The shipped detector alone: time a token at batch 1 and 64, time of the second stage.
 
-One token of sandbox reasoning a stream and call, on one core, in CPU time of this process.
+One token of harmless reasoning a stream and call, on one core, in CPU time of this process. All
+words have been met before, as nearly all have been after a server's first minutes; what a new word
+costs once is a figure of its own.
 """
 
 import os
@@ -11,8 +13,12 @@ from figures import Figure, report
 
 from rerail.guard import Channel
 from rerail.guard.detector_student import StudentDetector
+from rerail.guard.word_units import split_units
+from rerail.train.sandbox.kinds import Kind
+from rerail.train.sandbox.world import prompts
 
 COMMAND = "python tests/bench/bench_detector.py"
+NUM_TOKENS = 400
 
 
 def time_a_token(detector: StudentDetector, batch: int, num_steps: int) -> float:
@@ -30,9 +36,9 @@ def time_a_token(detector: StudentDetector, batch: int, num_steps: int) -> float
 
 def time_a_step(detector: StudentDetector) -> float:
     """Milliseconds for the end of a step that the second stage reads."""
-    request, think = TRACES[0]
-    sentence = think[:200]
-    state = detector.start([{"role": "user", "content": request}])
+    asked = next(iter(prompts("test", Kind.HARMFUL, num=1, seed=0)))
+    sentence = TRACES[0][1][:200]
+    state = detector.start(list(asked.messages))
     before = detector.use.num_verified
     spent = 0.0
     for _ in range(400):
@@ -49,7 +55,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     detector = StudentDetector.from_folder()
-    time_a_token(detector, 64, 50)
+    first = time_a_token(detector, 64, NUM_TOKENS)
     rows = [
         Figure(
             f"detector, one core, batch {batch}",
@@ -57,8 +63,13 @@ def main() -> None:
             f"{time_a_token(detector, batch, num_steps):.1f} µs a token",
             COMMAND,
         )
-        for batch, asked, num_steps in ((1, 30, 3000), (64, 5, 400))
+        for batch, asked, num_steps in ((1, 30, 3000), (64, 5, NUM_TOKENS))
     ]
+    again = time_a_token(detector, 64, NUM_TOKENS)
+    texts = ("".join(token.text for token in tokens_of(think)[:NUM_TOKENS]) for _, think in TRACES)
+    words = {unit for text in texts for unit in split_units(text)[0]}
+    new_word = f"{(first - again) * 64 * NUM_TOKENS / len(words):.0f} µs"
+    rows.append(Figure("detector, a word met for the first time", "-", new_word, COMMAND))
     rows.append(
         Figure(
             "detector, second stage, one core",

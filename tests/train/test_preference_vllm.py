@@ -12,11 +12,13 @@ import torch
 from preference_pairs import id_pairs
 
 from rerail.guard.backend_transformers_loading import load
+from rerail.guard.calibration import Calibration
 from rerail.train.preference import train_preference
 from rerail.train.preference_config import PreferenceConfig
 from rerail.train.preference_output import save_merged
 from rerail.train.sandbox.kinds import Kind
 from rerail.train.sandbox.sampling import prompt_ids
+from rerail.train.sandbox.shipped import model_folder
 from rerail.train.sandbox.world import prompts
 
 NUM_TOKENS = 24
@@ -53,13 +55,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     result = train_preference(config, pairs, out)
     save_merged("sandbox", result.trained, out / "merged", config=config, record={})
+    assert Calibration.of_model(out / "merged") == Calibration.of_model(model_folder())
     return result.trained, out / "merged"
 
 
 @pytest.mark.vllm
 @pytest.mark.parametrize("which", ["adapter", "merged"])
 def test_vllm_serves_it(trained: tuple[Path, Path], which: str, tmp_path: Path) -> None:
-    from rerail.train.sandbox.shipped import model_folder
 
     adapter, merged = trained
     model, tokenizer = load(merged)

@@ -46,6 +46,13 @@ checkpoint and the same command goes on). Injected triggers carry no loss in tra
 learns what follows one, not to write one. About a third of those it has seen are of the guard's
 built-in pool; how it takes phrasings that it has not seen is a figure of its own above.
 
+## The guard's thresholds for it
+`guard_config.json` holds thresholds of the shipped detector on this model's own traces, on topics
+of the training half, at half a per cent of harmless ones interrupted:
+`python -m rerail.train.sandbox.labelled --split train --num 1200 --seed 31 --model FOLDER --out
+own.jsonl`, then `rerail eval thresholds --traces own.jsonl --false-alarm-rate 0.005 --out report
+--write FOLDER`. Both again for a new model or a new detector.
+
 ## Limits
 A toy. Outside its world it writes nonsense; its reasoning is a fair copy of the world's grammar
 and no evidence about large models. Sums are of numbers below 200.
