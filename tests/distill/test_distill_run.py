@@ -116,11 +116,11 @@ def test_the_screen_is_that_of_torch_over_whole_traces(
             place += size
         queue += [pending] if pending else []
         for row in [*map(detector._screen.row, queue), detector._screen.END_OF_STEP]:
-            both, log_odds = detector._screen.read([state, state], [row, row])
+            both = detector._screen.read([state, state], [row, row])
             state = detector._screen.read_one(state, row)
             assert both[1] == pytest.approx(state, abs=1e-5)
             found.append(detector._screen.log_odds(state))
-            assert log_odds[0] == pytest.approx(found[-1], abs=1e-4)
+            assert detector._screen.log_odds(both)[0] == pytest.approx(found[-1], abs=1e-4)
     assert len(found) == len(expected) > 300
     assert np.array(found) == pytest.approx(expected, abs=1e-4)
 
