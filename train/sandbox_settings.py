@@ -1,8 +1,12 @@
 """What suits the embedded model: settings that `--sandbox` puts where none were given.
 
-The defaults elsewhere are the paper's, for models of billions of parameters. A model of a million
-needs a higher rate and more steps to move at all, and loses its arithmetic when it has to learn the
-pool's sentences, which it would never write (hence `own_words`).
+The defaults elsewhere are those of models of billions of parameters. A model of a million needs a
+higher rate to move at all. It would never write the pool's sentences and unlearns its arithmetic by
+learning them, hence `own_words`. And it is easily pushed too far: what begins like a rejected side
+("I ...") gets unlikely as well, in tasks too. After one round on the same 860 pairs, of 60 tasks
+(95 % before) it solved 38 % with beta 0.1 and no SFT term, 95 % with beta 0.5 and the term at 1;
+harmful reasoning (83 % before) was at 23 % and 27 %. A higher beta is content with a smaller
+margin, and the SFT term holds the chosen side where it was.
 """
 
 from dataclasses import fields, is_dataclass, replace
@@ -14,10 +18,11 @@ from .rollout_config import RolloutConfig
 from .rounds_config import RoundsConfig
 
 SANDBOX_TRAINING = PreferenceConfig(
+    beta=0.5,
+    sft_weight=1.0,
     learning_rate=1e-3,
     per_device_train_batch_size=16,
-    num_train_epochs=1.5,
-    sft_weight=1.0,
+    num_train_epochs=1.0,
     first_tokens=32,
 )
 
