@@ -4,9 +4,9 @@ The defaults elsewhere are those of models of billions of parameters. A model of
 higher rate to move at all. It would never write the pool's sentences and unlearns its arithmetic by
 learning them, hence `own_words`. And it is easily pushed too far: what begins like a rejected side
 ("I ...") gets unlikely as well, in tasks too. After one round on the same 860 pairs, of 60 tasks
-(95 % before) it solved 38 % with beta 0.1 and no SFT term, 95 % with beta 0.5 and the term at 1;
-harmful reasoning (83 % before) was at 23 % and 27 %. A higher beta is content with a smaller
-margin, and the SFT term holds the chosen side where it was.
+(95 % before) it solved 38 % with beta 0.1 and no SFT term (1.5 epochs), 95 % with beta 0.5 and the
+term at 1 (1 epoch); harmful reasoning (83 % before) was at 23 % and 27 %. A higher beta is content
+with a smaller margin, and the SFT term holds the chosen side where it was.
 """
 
 from dataclasses import fields, is_dataclass, replace
