@@ -132,7 +132,7 @@ def serve(
             triggers = TriggerPool.from_file(config.triggers, replace=config.replace_triggers)
         if config.trigger_sampling == "adaptive":
             triggers = triggers.adaptive(success)
-        found = None if no_guard else load_detector(detector, choice.model)
+        found = None if no_guard else load_detector(detector, choice.model.model)
         return Parts(load_engine(engine, choice, follow), found, triggers)
 
     writer = TraceWriter(
