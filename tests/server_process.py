@@ -65,7 +65,7 @@ def running_command(command: Sequence[str]) -> Iterator[Process]:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        wait_for(lambda: has_ended_or("ready"), 120)
+        wait_for(lambda: has_ended_or("ready"), 240)
         wait_for(lambda: has_ended_or("listening"))
         assert popen.poll() is None, server.lines
         server.url = next(line["address"] for line in server.lines if "address" in line)

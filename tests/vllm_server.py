@@ -27,7 +27,7 @@ ARGUMENTS = (
 )  # fmt: skip
 """Small and quick to start."""
 
-START_S = float(os.environ.get("RERAIL_VLLM_START_S", "240"))
+START_S = float(os.environ.get("RERAIL_VLLM_START_S", "420"))
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,11 @@ def vllm_serve(arguments: Sequence[str] = ARGUMENTS) -> Iterator[VllmServer]:
         yield server
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # one that hangs must not be left behind
+            process.kill()
+            process.wait(60)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

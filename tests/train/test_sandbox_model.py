@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -69,8 +70,8 @@ def evaluation(tokenizer: PreTrainedTokenizerFast) -> Evaluation:
     return Evaluation(model, tokenizer, seed=5)
 
 
-@pytest.fixture
-def one_thread():
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -180,13 +181,20 @@ def test_muon_brings_singular_values_near_one() -> None:
         assert values.min() > 0.5 and values.max() < 1.5
 
 
+@pytest.fixture(scope="module")
+def whole(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build that nothing has interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    assert train(TINY, out, show=False)
+    return out
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_build_resumes_to_the_identical_weights(
-    tmp_path: Path, one_thread: None, number: signal.Signals
+    tmp_path: Path, whole: Path, number: signal.Signals
 ) -> None:
     """Catches optimiser state, data position or rates that a checkpoint forgets."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert train(TINY, whole, show=False)
+    broken = tmp_path / "broken"
     code = TINY_CODE.format(config=TINY, out=str(broken), path=sys.path)
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         until = time.monotonic() + 200
