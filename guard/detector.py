@@ -6,18 +6,19 @@ it was, so a rollback costs nothing more than going on from the state at the ste
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .channels import Channel
+
+if TYPE_CHECKING:  # commands that only read a store need not load it
+    import numpy as np
+    import numpy.typing as npt
 
 Message = Mapping[str, Any]
 """One turn as chat templates take it: `role`, `content` (text, a list of parts or `None`), and
 possibly `tool_calls`."""
 
-Probabilities = npt.NDArray[np.float32]
+Probabilities: TypeAlias = "npt.NDArray[np.float32]"
 """One calibrated probability a stream, in 0..1."""
 
 
