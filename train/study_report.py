@@ -10,8 +10,9 @@ from .evaluation_measures import Figure, share
 from .intervention_curve import curve
 from .intervention_report import draw_interventions, intervention_tables
 from .plots import grouped_bars
+from .sandbox_settings import SANDBOX_TRAINING
 from .study_parts import Findings, StudyConfig
-from .study_training import BASE, ArmResult, Trained, arm_results
+from .study_training import BASE, FIRST_TOKENS, ArmResult, Trained, arm_results
 from .suite_result import CHANGED, SuiteResult, suite_results, suite_table
 
 PEARSON, TRIGGERS = 0.85, 0.90
@@ -98,8 +99,8 @@ def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Se
         "",
         *_arm_table(arm_results(found.arms), found.trained),
         "",
-        f"{config.arms.num_harmful} harmful prompts rolled out a seed, {config.arms.num_measured} "
-        "held-out prompts of each kind measured."
+        f"{config.arms.num_harmful} harmful and {config.arms.num_harmless} harmless prompts rolled "
+        f"out a seed, {config.arms.num_measured} held-out prompts of each kind measured."
         + (
             ""
             if config.arms.max_steps is None
@@ -107,8 +108,10 @@ def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Se
             "be told apart by this table."
         ),
         "",
-        "`intervened`: preference from the divergence on; `whole`: on whole responses; `sft`: "
-        "likelihood of the chosen side alone; `first_tokens`: only the first tokens of each side; "
+        "`intervened`: preference from the divergence on, over the first "
+        f"{SANDBOX_TRAINING.first_tokens} tokens of each side; `first_tokens`: {FIRST_TOKENS} of "
+        "them, `all_tokens`: all of them; `whole`: on whole responses; `sft`: likelihood of the "
+        "chosen side alone; `grpo`: rewarded for its own answers to the same requests; "
         "`no_stage_2`: without the pairs on harmless requests, for as many steps.",
         "",
         "![](algorithms_reasoning_harm.png) ![](algorithms_over_refusal.png) "
@@ -136,24 +139,27 @@ def _claims(config: StudyConfig, found: Findings) -> list[tuple[str, bool | None
         (
             f"First cue and turning point correlate: r = {correlation} (asked {PEARSON}, the "
             "paper 0.853)",
-            correlation.value is not None and correlation.value >= PEARSON,
+            None if correlation.value is None else correlation.value >= PEARSON,
         ),
         (
             f"Safe traces hold a trigger: {triggers} (asked {TRIGGERS:.0%})",
-            triggers.value is not None and triggers.value >= TRIGGERS,
+            None if triggers.value is None else triggers.value >= TRIGGERS,
         ),
         (
             f"Harm falls with every intervention up to {config.cap}: "
             + ", ".join("–" if f.value is None else f"{f.value:.0%}" for f in exact)
             + f" (n={exact[0].num}; the paper: 100, 60, 40, 25, 18, 15 %)",
-            _falls(exact) and (exact[-1].value or 0.0) < (exact[0].value or 0.0),
+            _falls(exact),
         ),
     ]
 
 
-def _falls(figures: Sequence[Figure]) -> bool:
+def _falls(figures: Sequence[Figure]) -> bool | None:
     values = [each.value for each in figures if each.value is not None]
-    return all(later <= earlier for earlier, later in pairwise(values))
+    if not values:
+        return None
+    never_rises = all(later <= earlier for earlier, later in pairwise(values))
+    return never_rises and values[-1] < values[0]
 
 
 def _suite(each: SuiteResult) -> tuple[str, bool | None]:

@@ -1,7 +1,8 @@
 """The study's ablation of training: the same rollouts and budget, learned from in several ways.
 
-Arms of issue and paper: preference from the divergence on, on whole responses, likelihood alone,
-GRPO; and two that take one thing away, all but the first tokens, or the harmless pairs of stage 2.
+Arms of the paper: preference from the divergence on, on whole responses, likelihood alone, GRPO;
+and three that change one thing: fewer of the first tokens of each side, all of them, or no harmless
+pairs of stage 2. Rollouts and training have the settings that suit the sandbox's model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,21 +22,21 @@ from .judges import ExactJudge
 from .pairing import PairingConfig, is_harmless_pair, make_pairs, pairs_of_rollouts
 from .preference import PreferenceResult, train_preference
 from .preference_arms import train_grpo
-from .preference_config import Arm, PreferenceConfig
+from .preference_config import Arm
 from .preference_models import resolved, with_adapter
 from .prompts import sandbox_prompts
 from .results_log import ResultsLog
-from .rollout_config import RolloutConfig
 from .rollout_run import run_rollouts
 from .rollout_store import read_rollouts
 from .rollouts import RolloutTools
-from .round_tools import generator_and_reader
+from .round_tools import generator_and_reader, round_prompts
 from .run_folder import check_config, read_record
 from .sandbox.kinds import Kind, Split
+from .sandbox_settings import SANDBOX_ROLLOUTS, SANDBOX_ROUNDS, SANDBOX_TRAINING
 from .trigger_sources import PoolSource
 
 BASE = "base"
-FIRST_TOKENS = 16
+FIRST_TOKENS = 8
 MEASURED = (Kind.HARMFUL, Kind.LOOKALIKE, Kind.HARMLESS, Kind.TASK)
 
 
@@ -44,13 +45,15 @@ class ArmsConfig:
     """Size of the ablation."""
 
     model: str = "sandbox"
-    num_harmful: int = 160
-    """Harmful prompts rolled out; as many harmless ones for stage 2."""
+    num_harmful: int = SANDBOX_ROUNDS.num_harmful
+    """Harmful prompts rolled out; harmless ones for stage 2 in the proportion of a round."""
 
     num_measured: int = 60
     """Held-out prompts of each kind that every arm is measured on."""
 
-    arms: tuple[str, ...] = ("intervened", "whole", "sft", "grpo", "first_tokens", "no_stage_2")
+    arms: tuple[str, ...] = (
+        "intervened", "whole", "sft", "grpo", "first_tokens", "all_tokens", "no_stage_2"
+    )  # fmt: skip
     """Which arms are trained."""
 
     max_steps: int | None = None
@@ -58,6 +61,11 @@ class ArmsConfig:
 
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     seed: int = 0
+
+    @property
+    def num_harmless(self) -> int:
+        """Harmless prompts rolled out."""
+        return round(self.num_harmful * SANDBOX_ROUNDS.num_harmless / SANDBOX_ROUNDS.num_harmful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,27 +163,25 @@ def _pairs(config: ArmsConfig, folder: Path) -> list[Pair]:
     model, tokenizer = load(resolved(config.model))
     generator, reader = generator_and_reader(model, tokenizer, 64)
     tools = RolloutTools(generator, reader, ExactFinder(), PoolSource(), ExactJudge())
-    kinds = {
-        Kind.HARMFUL: config.num_harmful,
-        Kind.LOOKALIKE: config.num_harmful // 2,
-        Kind.HARMLESS: config.num_harmful // 4,
-        Kind.TASK: config.num_harmful // 4,
-    }
-    asked = [
-        prompt
-        for kind, num in kinds.items()
-        for prompt in sandbox_prompts(Split.TRAIN, kind, num=num, seed=config.seed + 500)
-    ]
+    rounds = replace(
+        SANDBOX_ROUNDS,
+        num_harmful=config.num_harmful,
+        num_harmless=config.num_harmless,
+        seed=config.seed,
+    )
     identity = model_identity(model)
-    settings = RolloutConfig(seed=config.seed, original_tail=None, settled_steps=None)
-    run_rollouts(folder, asked, tools, settings, model=identity)
+    # To their ends: some arms learn from whole responses.
+    settings = replace(SANDBOX_ROLLOUTS, seed=config.seed).whole()
+    run_rollouts(folder, round_prompts(rounds, 1), tools, settings, model=identity)
     found = pairs_of_rollouts(read_rollouts(folder), identity)
-    return list(make_pairs(found, PairingConfig(seed=config.seed)).pairs)
+    pairing = PairingConfig(harmless_ratio=rounds.harmless_ratio, seed=config.seed)
+    return list(make_pairs(found, pairing).pairs)
 
 
 def _train(name: str, config: ArmsConfig, pairs: Sequence[Pair], folder: Path) -> PreferenceResult:
     """The arm of this name: same seed, learning rate and number of steps as the first."""
-    settings = PreferenceConfig(
+    settings = replace(
+        SANDBOX_TRAINING,
         model_name_or_path=config.model,
         seed=config.seed,
         max_steps=config.max_steps,
@@ -184,6 +190,8 @@ def _train(name: str, config: ArmsConfig, pairs: Sequence[Pair], folder: Path) -
     used = list(pairs)
     if name == "first_tokens":
         settings = replace(settings, first_tokens=FIRST_TOKENS)
+    elif name == "all_tokens":
+        settings = replace(settings, first_tokens=None)
     elif name == "no_stage_2":
         used = [each for each in pairs if not is_harmless_pair(each)]
         # The same number of steps from fewer pairs.
