@@ -27,7 +27,7 @@ from .backend_vllm_sampling import sampling_params
 from .detokenizer import Vocabulary
 from .prompt import Prompt
 from .reasoning_format import ReasoningFormat
-from .tokens import Token, TokenTable
+from .tokens import Token, TokenLogprob, TokenTable
 from .traces import FinishReason
 
 _REASONS = {
@@ -86,6 +86,15 @@ class VllmBackend:
             )
         return VllmStream(self, run, self._vocabulary.stream(context).token)
 
+    def logprob(self, token_id: int, found: Mapping[int, Any]) -> TokenLogprob:
+        """What vLLM says of one position: by token id, the sampled one among them."""
+        likely = sorted(found.items(), key=lambda pair: pair[1].rank)
+        top = tuple((self._spelled(each), value.logprob) for each, value in likely)
+        return TokenLogprob(self._spelled(token_id), found[token_id].logprob, top)
+
+    def _spelled(self, token_id: int) -> str:
+        return self.tokenizer.decode([token_id])
+
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
         return self._vocabulary.encode(text, prompt.ids + kept.known_ids())
 
@@ -114,7 +123,13 @@ class VllmStream:
         (completion,) = output.outputs
         if completion.finish_reason is not None:
             self.finish_reason = _REASONS[completion.finish_reason]
-        return [self._token(token_id) for token_id in completion.token_ids]
+        tokens = [self._token(token_id) for token_id in completion.token_ids]
+        if completion.logprobs is None:
+            return tokens
+        return [
+            token._replace(logprob=self._backend.logprob(token.id, found))
+            for token, found in zip(tokens, completion.logprobs, strict=True)
+        ]
 
     async def close(self) -> None:
         """The engine drops the request, if it still runs."""

@@ -37,13 +37,13 @@ _PASSED = frozenset(
 )
 """What vLLM gets as it is."""
 
-SAMPLING = _PASSED | {"lora_request", "max_new_tokens", "min_tokens", "seed", "stop"}
+SAMPLING = _PASSED | {"logprobs", "lora_request", "max_new_tokens", "min_tokens", "seed", "stop"}
 """What `sampling` may hold, with vLLM's names; `max_tokens` is `max_new_tokens` as in all backends.
-`stop` ends a generation wherever it appears, as in vLLM; the text that completes it stays."""
+`stop` ends a generation wherever it appears, as in vLLM; the text that completes it stays. With
+`logprobs` tokens carry their log probability and so many of the likeliest (0: only their own)."""
 
 _WHY_NOT = {
     "best_of": "the guard reads every generation: ask for each of them",
-    "logprobs": "the guard's tokens carry none",
     "max_tokens": "the name here is max_new_tokens",
     "n": "every generation is a stream of its own: ask for each of them",
     "prompt_logprobs": "the guard's tokens carry none",
@@ -86,6 +86,7 @@ def sampling_params(
             stop=[stop] if isinstance(stop, str) else list(stop or ()),
             seed=_seed(given.get("seed"), num_kept),
             max_tokens=left,
+            logprobs=given.get("logprobs"),
             min_tokens=min(left, max(0, given.get("min_tokens", 0) - num_kept)),
             detokenize=bool(stop),  # text is made here, from the ids
             output_kind=RequestOutputKind.DELTA,

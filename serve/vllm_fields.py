@@ -50,6 +50,7 @@ class WordsOption:
 def vllm_fields(vocabulary_size: int) -> Mapping[str, Option]:
     """Beside temperature, top_p, seed, stop and the lengths, which every engine takes."""
     return {
+        "logprobs": NumberOption(0, 20, whole=True),
         "top_k": NumberOption(-1, 1_000_000, whole=True),
         "min_p": NumberOption(0.0, 1.0),
         "repetition_penalty": NumberOption(0.1, 10.0),

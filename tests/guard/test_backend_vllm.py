@@ -9,7 +9,18 @@ import pytest
 from fakes import WordDetector
 from vllm_asking import CALM, NEVER, firing_on, guarded, raw
 
-from rerail.guard import Action, Finished, FinishReason, Guard, GuardConfig, Scanned, Trace
+from rerail.guard import (
+    Action,
+    Finished,
+    FinishReason,
+    Guard,
+    GuardConfig,
+    Prompt,
+    Scanned,
+    Token,
+    TokenTable,
+    Trace,
+)
 
 vllm = pytest.mark.vllm
 pytestmark = pytest.mark.timeout(600)  # the first one starts the engine
@@ -95,6 +106,37 @@ def test_a_batch_takes_every_kind_of_prompt_and_keeps_their_order(vllm_running: 
 
 
 @vllm
+def test_tokens_carry_their_log_probabilities_where_asked(vllm_running: Any) -> None:
+    backend = guarded(vllm_running, NEVER).backend
+    asked = trace_of(vllm_running, NEVER, max_new_tokens=1)
+    prompt = Prompt(messages=tuple(CALM[0]), text=asked.prompt, ids=asked.prompt_ids)
+
+    async def tokens(**options: Any) -> list[Token]:
+        settings = {"temperature": 0.0, "max_new_tokens": 12, **options}
+        stream = backend.stream(prompt, TokenTable(), settings)
+        try:
+            return [token async for group in stream for token in group]
+        finally:
+            await stream.close()
+
+    plain, two, own = (
+        vllm_running.thread.run(tokens(**options))
+        for options in ({}, {"logprobs": 2}, {"logprobs": 0})
+    )
+    assert [token.id for token in plain] == [token.id for token in two] != []
+    assert {token.logprob for token in plain} == {None}
+    for token, alone in zip(two, own, strict=True):
+        found = token.logprob
+        assert found is not None and alone.logprob is not None
+        assert found.token == backend.tokenizer.decode([token.id])
+        (first, best), (_, next_best) = found.top
+        assert (first, best) == (found.token, found.logprob)  # the likeliest is taken
+        assert 0 >= best >= next_best
+        assert alone.logprob.logprob == pytest.approx(best, abs=1e-4)
+        assert len(alone.logprob.top) == 1
+
+
+@vllm
 def test_a_caller_on_a_loop_of_its_own(vllm_running: Any) -> None:
     model = guarded(vllm_running, NEVER)
 
@@ -114,7 +156,7 @@ def test_a_caller_on_a_loop_of_its_own(vllm_running: Any) -> None:
     ("options", "why"),
     [
         ({"n": 2}, "n cannot be used with the guard"),
-        ({"logprobs": 1}, "carry none"),
+        ({"prompt_logprobs": 1}, "carry none"),
         ({"structured_outputs": {"json": {}}}, "grammar"),
         ({"temprature": 1}, "unknown sampling setting 'temprature'"),
         ({"temperature": 9.0}, "temperature"),

@@ -63,6 +63,22 @@ def test_streamed_and_whole_are_the_same_and_so_are_interventions(
     detector.at_end = []
 
 
+def test_the_answers_tokens_come_with_their_log_probabilities(client: openai.OpenAI) -> None:
+    (choice,) = client.chat.completions.create(
+        model="talker",
+        messages=[{"role": "user", "content": QUESTION}],
+        temperature=0.0,
+        logprobs=True,
+        top_logprobs=3,
+    ).choices
+    assert choice.logprobs is not None and choice.logprobs.content
+    said = "".join(each.token for each in choice.logprobs.content)
+    assert said.strip() == (choice.message.content or "").strip()
+    for each in choice.logprobs.content:
+        assert len(each.top_logprobs) == 3 and each.top_logprobs[0].token == each.token
+        assert 0 >= each.logprob == each.top_logprobs[0].logprob
+
+
 def test_fields_of_vllm_reach_it(client: openai.OpenAI, running: Running) -> None:
     wanted = running.traces[0].tokens.ids[0]
     extra = {"stop_token_ids": [wanted], "logit_bias": {str(wanted): 100.0}, "top_k": 5}
