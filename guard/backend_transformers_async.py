@@ -21,6 +21,7 @@ try:
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
     raise ImportError("a model needs torch and transformers: pip install 'rerail[hf]'") from error
 
+from .backend_transformers_likelihoods import Likelihoods
 from .backend_transformers_penalties import NewTokenPenalties
 from .backend_transformers_runs import seeded
 from .detokenizer import Vocabulary
@@ -42,13 +43,15 @@ SAMPLING = frozenset(
         "presence_penalty",
         "frequency_penalty",
         "logit_bias",
+        "logprobs",
         "seed",
         "max_new_tokens",
     }
 )
 """What `sampling` may hold, with vLLM's and OpenAI's names. What is missing is the model's own
 setting; a temperature of 0 takes the likeliest token. The keys of `logit_bias` are token ids, as
-numbers or, as in JSON, as texts."""
+numbers or, as in JSON, as texts. With `logprobs` tokens carry their log probability and so many of
+the likeliest."""
 
 
 class AsyncTransformersBackend:
@@ -121,7 +124,9 @@ class AsyncTransformersBackend:
     def generate(self, stream: "TransformersStream") -> FinishReason:
         """Runs to the end, on the backend's own thread; gives why it ended."""
         ids = torch.tensor([stream.context], device=self.model.device)
-        watch = _Watch(stream, self._vocabulary.stream(stream.context))
+        num_top = stream.sampling.get("logprobs")
+        likelihoods = None if num_top is None else Likelihoods(self.tokenizer, num_top)
+        watch = _Watch(stream, self._vocabulary.stream(stream.context), likelihoods)
         with torch.no_grad(), seeded(self.model.device, stream.seed):
             output = self.model.generate(
                 ids,
@@ -129,7 +134,7 @@ class AsyncTransformersBackend:
                 max_new_tokens=stream.left,
                 pad_token_id=self._pad_id,
                 stopping_criteria=StoppingCriteriaList([watch]),
-                **_generate_options(stream.sampling, stream.prompt_length),
+                **_generate_options(stream.sampling, stream.prompt_length, likelihoods),
             )
         ended = int(output[0, -1]) in self.end_ids
         return FinishReason.STOP if ended else FinishReason.LENGTH
@@ -216,17 +221,26 @@ class TransformersStream:
 class _Watch(StoppingCriteria):
     """Hands over every token that is sampled; stops where the stream has been closed."""
 
-    def __init__(self, stream: TransformersStream, detokenizer: Any) -> None:
+    def __init__(
+        self, stream: TransformersStream, detokenizer: Any, likelihoods: Likelihoods | None
+    ) -> None:
         self._stream = stream
         self._detokenizer = detokenizer
+        self._likelihoods = likelihoods
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        self._stream.push(self._detokenizer.token(int(input_ids[0, -1])))
+        token_id = int(input_ids[0, -1])
+        token: Token = self._detokenizer.token(token_id)
+        if self._likelihoods is not None:
+            token = token._replace(logprob=self._likelihoods.of(token_id))
+        self._stream.push(token)
         stop = self._stream.aborted.is_set()
         return torch.full((1,), stop, dtype=torch.bool, device=input_ids.device)
 
 
-def _generate_options(sampling: Mapping[str, Any], prompt_length: int) -> dict[str, Any]:
+def _generate_options(
+    sampling: Mapping[str, Any], prompt_length: int, likelihoods: Likelihoods | None
+) -> dict[str, Any]:
     """`sampling` as `generate` takes it."""
     options: dict[str, Any] = {}
     temperature = sampling.get("temperature")
@@ -248,6 +262,9 @@ def _generate_options(sampling: Mapping[str, Any], prompt_length: int) -> dict[s
         frequency=sampling.get("frequency_penalty") or 0.0,
         bias={int(each): add for each, add in (sampling.get("logit_bias") or {}).items()},
     )
+    processors: list[Any] = [] if likelihoods is None else [likelihoods]
     if penalties.active:
-        options["logits_processor"] = LogitsProcessorList([penalties])
+        processors.append(penalties)
+    if processors:
+        options["logits_processor"] = LogitsProcessorList(processors)
     return options

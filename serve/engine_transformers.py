@@ -10,6 +10,7 @@ from .engine import LogitBiasOption, NumberOption, Option
 from .engine_prompts import PromptedEngine, ThreadedPrompts, format_named
 
 OPTIONS: Mapping[str, Option] = {
+    "logprobs": NumberOption(0, 20, whole=True),
     "top_k": NumberOption(-1, 1_000_000, whole=True),
     "min_p": NumberOption(0.0, 1.0),
     "repetition_penalty": NumberOption(0.1, 10.0),

@@ -50,6 +50,32 @@ def test_greedy_is_what_the_model_generates() -> None:
     assert asyncio.run(run()) == output[0, ids.shape[1] :].tolist()
 
 
+@pytest.mark.parametrize("options", [{"temperature": 0}, {**DRAWN, "presence_penalty": 1.5}])
+def test_log_probabilities_are_those_of_the_models_logits(options: dict[str, Any]) -> None:
+    async def run(**asked: Any) -> list[Token]:
+        async with backend() as made:
+            stream = made.stream(prompt(), TokenTable(), {**options, "max_new_tokens": 12, **asked})
+            tokens = [token async for group in stream for token in group]
+            await stream.close()
+            return tokens
+
+    plain, tokens = asyncio.run(run()), asyncio.run(run(logprobs=3))
+    assert [token.id for token in plain] == [token.id for token in tokens]
+    assert {token.logprob for token in plain} == {None}
+    context = list(prompt().ids)
+    for token in tokens:
+        with torch.no_grad():
+            logits = tiny_model("qwen3")(torch.tensor([context])).logits[0, -1]
+        expected = logits.log_softmax(-1)
+        found = token.logprob
+        assert found is not None and token.id is not None
+        assert found.token == tiny_tokenizer().decode([token.id])
+        assert found.logprob == pytest.approx(float(expected[token.id]), abs=1e-4)
+        best = [value for _, value in found.top]
+        assert best == pytest.approx(expected.topk(3).values.tolist(), abs=1e-4)
+        context.append(token.id)
+
+
 def test_seed_decides_whatever_else_runs() -> None:
     """The draw must not depend on the global generator, or on runs between."""
 
