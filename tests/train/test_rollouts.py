@@ -206,7 +206,7 @@ def test_the_judge_has_the_last_word_on_the_intervened_side() -> None:
 def test_a_run_goes_on_where_it_was_and_refuses_other_settings(
     tmp_path: Path, records: list[RolloutRecord]
 ) -> None:
-    tools, config = sandbox_tools(), RolloutConfig(prompts_at_once=2)
+    tools, config = sandbox_tools(), replace(CONFIG, prompts_at_once=2)
     whole = run_rollouts(tmp_path / "whole", PROMPTS, tools, config, model="m")
     assert list(read_rollouts(tmp_path / "whole")) == records
     path = tmp_path / "whole" / "rollouts.jsonl"
@@ -219,7 +219,8 @@ def test_a_run_goes_on_where_it_was_and_refuses_other_settings(
     assert done[0] == 3 and sum(done) == len(PROMPTS)
     assert (again, path.read_bytes()) == (whole, b"".join(lines))
     with pytest.raises(ValueError, match="num_triggers"):
-        run_rollouts(tmp_path / "whole", PROMPTS, tools, RolloutConfig(num_triggers=3), model="m")
+        other = replace(config, num_triggers=3)
+        run_rollouts(tmp_path / "whole", PROMPTS, tools, other, model="m")
     path.write_bytes(b"{}\n" + lines[0])
     with pytest.raises(ValueError, match="line 1 is damaged"):
         list(read_rollouts(tmp_path / "whole"))
@@ -235,8 +236,8 @@ from rerail.train.prompts import sandbox_prompts
 from rerail.train.rollout_config import RolloutConfig
 from rerail.train.rollout_run import run_rollouts
 prompts = sandbox_prompts("train", "harmful", num=6)
-run_rollouts(Path({folder!r}), prompts, sandbox_tools(), RolloutConfig(prompts_at_once=1),
-             model="m")
+config = RolloutConfig(num_triggers=2, look_every=8, prompts_at_once=1)
+run_rollouts(Path({folder!r}), prompts, sandbox_tools(), config, model="m")
 """
 
 
@@ -257,7 +258,7 @@ def test_a_killed_process_loses_no_prompt_that_was_done(
         tmp_path / "run",
         PROMPTS[:6],
         sandbox_tools(),
-        RolloutConfig(prompts_at_once=1),
+        replace(CONFIG, prompts_at_once=1),
         model="m",
     )
     assert path.read_bytes().startswith(kept)
