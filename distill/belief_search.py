@@ -99,12 +99,17 @@ class Bench:
 
     def threshold(self, found: Array, shares: AlarmShares) -> float:
         """The lowest threshold that keeps the shares, smoothed between neighbouring traces."""
-        wanted = {kind: getattr(shares, kind) for kind in ("harmless", "touchy", "safe")}
-        return max(self._limit(found, kind, share) for kind, share in wanted.items()) + 1e-6
+        return self._general(found.max(axis=1), shares)
 
-    def _limit(self, found: Array, kind: str, share: float) -> float:
-        highest = found.max(axis=1)[self.kinds == kind]
-        return max(0.02, float(np.quantile(highest, 1.0 - share))) if len(highest) else 0.02
+    def _general(self, highest: Array, shares: AlarmShares) -> float:
+        wanted = {kind: getattr(shares, kind) for kind in ("harmless", "touchy", "safe")}
+        return max(self._limit(highest, kind, share) for kind, share in wanted.items())
+
+    def _limit(self, highest: Array, kind: str, share: float) -> float:
+        """For one kind, from the highest probability of every trace, `[traces]`."""
+        of_kind = highest[self.kinds == kind]
+        lowest = max(0.02, float(np.quantile(of_kind, 1.0 - share))) if len(of_kind) else 0.02
+        return lowest + 1e-6
 
     def value(self, w: BeliefWeights, shares: AlarmShares) -> float:
         """What is made large: caught in time, within one step, AUROC. A source weighs as the root
@@ -114,13 +119,14 @@ class Bench:
         out the step that it acts on, and a cue before that stays.
         """
         found = self.probabilities(w)
-        general = self.threshold(found, shares)
+        highest = found.max(axis=1)
+        general = self._general(highest, shares)
         parts: list[float] = []
         weights: list[float] = []
         for source in np.unique(self.sources[self.first >= 0]):
             rows = (self.sources == source) & (self.first >= 0)
             apart = source in self.apart
-            limit = self._limit(found, source, shares.harmless) + 1e-6 if apart else general
+            limit = self._limit(highest, source, shares.harmless) if apart else general
             fired = found[rows] >= limit
             acted = np.where(fired.any(axis=1), fired.argmax(axis=1), 10_000)
             distance = acted - self.first[rows]

@@ -13,10 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..guard.detector import Detector
-from ..guard.detector_keywords import KeywordDetector
-from ..guard.detector_student import StudentDetector
-from ..guard.student_folder import SHIPPED
+from ..guard.detector_loading import load_detector
 from .labels import read_traces
 from .metrics import TRACE_FIGURES, Figure, auroc, caught_in_time, interrupted, with_interval
 from .placeholders import masked_trace
@@ -69,7 +66,7 @@ def report(config: ReportConfig) -> list[SourceReport]:
     for path in config.traces:
         traces.extend(list(read_traces([path]))[: config.max_traces])
     masked = [masked_trace(trace) for trace in traces]
-    detector = detector_named(config.detector)
+    detector = load_detector(config.detector)
     replayed = replay(detector, masked, max_steps=config.max_steps)
     reports = by_source(replayed, num_draws=config.num_draws)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -79,13 +76,6 @@ def report(config: ReportConfig) -> list[SourceReport]:
     (config.out / "report.md").write_text(as_markdown(detector.identity, reports))
     draw_curves(replayed, config.out)
     return reports
-
-
-def detector_named(name: str) -> Detector:
-    """The detector of that name: "student", "keywords", or a student's folder."""
-    if name == "keywords":
-        return KeywordDetector()
-    return StudentDetector.from_folder(SHIPPED if name == "student" else Path(name))
 
 
 def by_source(replayed: Sequence[ReplayedTrace], *, num_draws: int = 200) -> list[SourceReport]:

@@ -133,11 +133,10 @@ class StudentDetector:
                 reading[index] = [known_row(unit) for unit in units]
         if reading:
             vectors, log_odds = self._read([states[index] for index in reading], reading.values())
-            contexts = [states[index][0] for index in reading]
-            along = log_odds[:, 0].tolist()
-            for index, context, vector, odds in zip(reading, contexts, vectors, along, strict=True):
-                probability = inside_step(self._weights, context.harm, context.history, odds)
-                after[index] = (context, vector, after[index][2], probability)
+            for index, vector, along in zip(reading, vectors, log_odds[:, 0].tolist(), strict=True):
+                context, _, pending, _ = after[index]
+                probability = inside_step(self._weights, context.harm, context.history, along)
+                after[index] = (context, vector, pending, probability)
         return after, np.array([state[3] for state in after], dtype=np.float32)
 
     def end_step(

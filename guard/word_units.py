@@ -24,7 +24,7 @@ _SEPARATORS = (
     "\u061f\u06d4"
 )
 _UNIT = re.compile(
-    f"(?P<word>[^{_SEPARATORS}{_UNSPACED}]{{1,{MAX_WORD_CHARS}}})|[{_UNSPACED}]|[.,:;?!。！？।؟]"
+    f"(?P<word>[^{_SEPARATORS}{_UNSPACED}]{{1,{MAX_WORD_CHARS}}})|[{_UNSPACED}]|[{''.join(sorted(MARKS))}。！？।؟]"
 )
 _MARKS = {"。": ".", "！": "!", "？": "?", "।": ".", "؟": "?"}
 

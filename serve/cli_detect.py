@@ -49,9 +49,9 @@ def detect(
         raise UsageError(f"--streams is {streams}: give at least 1")
     with options_checked():
         config = GuardConfig(threshold=threshold, threshold_inside=threshold_inside)
+    from ..guard.detector_loading import load_detector
     from ..guard.progress import progress
     from .detect import detections
-    from .detectors import load_detector
     from .draft_lines import DraftLines
     from .recorded import read_recorded
 

@@ -64,7 +64,7 @@ def evaluate(
     from ..train.evaluation_judges import default_judges, judges_named
     from ..train.evaluation_report import write_report
     from ..train.evaluation_suites import suites_named
-    from .detectors import load_detector
+    from .detectors import detector_for
 
     with options_checked():
         config = EvaluationConfig(
@@ -82,7 +82,7 @@ def evaluate(
         )
         named = judges_named(config.judges, judge_place(judges))
         suites = suites_named(prompts, num=num_prompts, seed=guard.seed)
-    loaded = partial(load_detector, detector, model.model)
+    loaded = partial(detector_for, detector, model.model)
     parts = Parts(subjects(model, adapter), suites, named, loaded)
     with steps("Evaluating", num_steps(config, parts)) as step:
         outcomes = run(config, parts, out, step)

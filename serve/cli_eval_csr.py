@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .cli_errors import UsageError, options_checked, say
-from .eval_options import JudgeOptions, drawn, judge_place, steps, subjects
+from .eval_options import JudgeOptions, drawn, harmful_asked, steps, subjects
 from .options import ModelChoice, Sampling
 
 
@@ -52,8 +52,6 @@ def csr(
     from ..train.csr import measure_csr
     from ..train.csr_config import CsrConfig
     from ..train.csr_report import write_csr
-    from ..train.evaluation_judges import default_judges, judges_named
-    from ..train.evaluation_suites import suites_named
 
     with options_checked():
         config = CsrConfig(
@@ -63,13 +61,11 @@ def csr(
             seed=seed,
             sampling=drawn(sampling),
         )
-        judge = judges_named(judges.judge or default_judges((prompts,)), judge_place(judges))[0]
+        judge, asked = harmful_asked(prompts, judges, num=num_prompts, seed=seed)
         if judge.name != "exact":
             raise UsageError(
                 "cues and triggers are labelled by the sandbox's grammar: give sandbox prompts"
             )
-        (suite, *_) = suites_named((prompts,), num=num_prompts, seed=seed)
-    asked = [each for each in suite.prompts if each.harmful]
     arms = ("base",) if adapter is None else ("base", "adapter")
     found = {}
     with steps("Continuing", len(asked) * len(arms)) as step:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .cli_errors import UsageError, options_checked, say
-from .eval_options import JudgeOptions, Words, drawn, judge_place, steps, subjects
+from .eval_options import JudgeOptions, Words, drawn, harmful_asked, steps, subjects
 from .options import ModelChoice, Sampling
 
 
@@ -46,17 +46,13 @@ def interventions(
     seed
         Of everything that is drawn.
     """
-    from ..train.evaluation_judges import default_judges, judges_named
-    from ..train.evaluation_suites import suites_named
     from ..train.intervention_curve import measure_interventions
     from ..train.intervention_report import write_interventions
 
     if cap < 1:
         raise UsageError(f"--cap is {cap}: give at least 1")
     with options_checked():
-        judge = judges_named(judges.judge or default_judges((prompts,)), judge_place(judges))[0]
-        (suite, *_) = suites_named((prompts,), num=num_prompts, seed=seed)
-    asked = [each for each in suite.prompts if each.harmful]
+        judge, asked = harmful_asked(prompts, judges, num=num_prompts, seed=seed)
     subject = subjects(model, None)(False)
     found = {}
     with steps("Intervening", len(asked) * num_samples * len(detectors)) as step:
@@ -64,7 +60,7 @@ def interventions(
             found[Path(name).name] = measure_interventions(
                 subject,
                 asked,
-                _detector(name, subject, asked, taught=judge.name == "exact"),
+                _detector(name, model.model, subject, asked, taught=judge.name == "exact"),
                 judge,
                 out,
                 name=Path(name).name,
@@ -79,7 +75,7 @@ def interventions(
     return 0
 
 
-def _detector(name: str, subject: Any, prompts: Any, *, taught: bool) -> Any:
+def _detector(name: str, model: str, subject: Any, prompts: Any, *, taught: bool) -> Any:
     """By name; `taught`: the model knows the sandbox's questions about itself."""
     if name == "exact":
         from ..train.exact_detector import ExactDetector
@@ -89,7 +85,7 @@ def _detector(name: str, subject: Any, prompts: Any, *, taught: bool) -> Any:
         from ..train.study_parts import self_detector
 
         return self_detector(subject, taught=taught)
-    from .detectors import load_detector
+    from .detectors import detector_for
 
     with options_checked():
-        return load_detector(name)
+        return detector_for(name, model)

@@ -49,9 +49,9 @@ def thresholds(
 
     from ..distill.labels import read_traces
     from ..distill.replay import replay
+    from ..guard.detector_loading import load_detector
     from ..train.calibration import calibrated
     from ..train.threshold_curves import labelled_of, write_thresholds
-    from .detectors import load_detector
 
     if bool(traces) == (store is not None):
         raise UsageError("give --traces FILES or --store STORE: one of them")

@@ -125,14 +125,14 @@ def serve(
     success = {} if store is None else store.trigger_success()
 
     def load() -> Parts:
-        from .detectors import load_detector
+        from .detectors import detector_for
 
         triggers = TriggerPool.built_in()
         if config.triggers is not None:
             triggers = TriggerPool.from_file(config.triggers, replace=config.replace_triggers)
         if config.trigger_sampling == "adaptive":
             triggers = triggers.adaptive(success)
-        found = None if no_guard else load_detector(detector, choice.model.model)
+        found = None if no_guard else detector_for(detector, choice.model.model)
         return Parts(load_engine(engine, choice, follow), found, triggers)
 
     writer = TraceWriter(

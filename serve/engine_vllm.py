@@ -96,13 +96,13 @@ def _started(arguments: Mapping[str, Any]) -> Any:
 
 def engine_args(choice: ModelChoice) -> dict[str, Any]:
     """What the command line says of the model, with vLLM's names."""
-    from .models import sandbox_folder
+    from ..train.sandbox.shipped import model_folder
 
     if choice.device is not None:
         raise ValueError(f"--device {choice.device} is not for vLLM: it takes the machine's own")
     arguments: dict[str, Any] = {"name_or_path": choice.model}
     if choice.is_sandbox:
-        arguments = {"name_or_path": sandbox_folder(), **SMALL}
+        arguments = {"name_or_path": model_folder(), **SMALL}
     if choice.dtype is not None:
         arguments["dtype"] = choice.dtype
     if choice.trust_remote_code:

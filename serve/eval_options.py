@@ -56,6 +56,18 @@ def judge_place(judges: JudgeOptions) -> Any:
     return JudgePlace(model=judges.judge_model, url=judges.judge_url, api_key=judges.judge_api_key)
 
 
+def harmful_asked(
+    prompts: str, judges: JudgeOptions, *, num: int, seed: int
+) -> tuple[Any, list[Any]]:
+    """The first judge, and the harmful ones of the named prompts."""
+    from ..train.evaluation_judges import default_judges, judges_named
+    from ..train.evaluation_suites import suites_named
+
+    judge = judges_named(judges.judge or default_judges((prompts,)), judge_place(judges))[0]
+    (suite, *_) = suites_named((prompts,), num=num, seed=seed)
+    return judge, [each for each in suite.prompts if each.harmful]
+
+
 def subjects(choice: ModelChoice, adapter: Path | None) -> Callable[[bool], Any]:
     """Loads the model, with or without the adapter; one at a time."""
 

@@ -3,7 +3,7 @@
 from ..guard import Guard, GuardConfig, Trace
 from ..guard.store import Store
 from ..guard.store_recorder import Recorder
-from .detectors import load_detector
+from .detectors import detector_for
 
 
 def new_guard(
@@ -20,7 +20,7 @@ def new_guard(
     def record(trace: Trace) -> None:
         recorder.record(trace)
 
-    found = load_detector(detector, model) if detector is not None else None
+    found = detector_for(detector, model) if detector is not None else None
     guard = Guard(found, config, record=record)
     if config.trigger_sampling == "adaptive" and store is not None:
         guard.triggers = guard.triggers.adaptive(store.trigger_success())

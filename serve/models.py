@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..guard import Guard
@@ -12,13 +11,6 @@ from .options import ModelChoice, Sampling
 if TYPE_CHECKING:
     from ..guard import GuardedModel, Pair
     from ..guard.pair_completion import Continuation
-
-
-def sandbox_folder() -> Path:
-    """The embedded model's folder."""
-    from ..train.sandbox.shipped import model_folder
-
-    return model_folder()
 
 
 def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
@@ -35,6 +27,7 @@ def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
             "a model needs torch and transformers: pip install 'rerail[hf]'"
         ) from error
     from ..guard.backend_transformers_loading import load
+    from ..train.sandbox.shipped import resolved
 
     noise.set_verbosity_error()
     noise.disable_progress_bar()
@@ -47,7 +40,7 @@ def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
     if choice.trust_remote_code:
         options["trust_remote_code"] = True
     try:
-        model, tokenizer = load(sandbox_folder() if choice.is_sandbox else choice.model, **options)
+        model, tokenizer = load(resolved(choice.model), **options)
     except (ValueError, OSError, ImportError):
         raise
     except Exception as error:  # damaged weights: safetensors' own type, no OSError

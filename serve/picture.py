@@ -29,10 +29,10 @@ def intervention() -> Trace:
     """The trace to draw. Raises `ValueError` if the model gives none that will do."""
     from ..guard import GuardedModel
     from .demo import requests, side_of
-    from .detectors import load_detector
+    from .detectors import detector_for
     from .models import load_weights
 
-    guard = Guard(load_detector("student", ModelChoice().model), GuardConfig())
+    guard = Guard(detector_for("student", ModelChoice().model), GuardConfig())
     model = GuardedModel(*load_weights(ModelChoice()), guard=guard)
     for seed in count():
         for prompt in requests(seed):

@@ -20,6 +20,9 @@ EngineName = Literal["auto", "transformers", "vllm", "upstream"]
 class RolloutEngine:
     """A model that generates batches."""
 
+    model: str
+    """Its name, folder or address, as the command gave it."""
+
     generator: "Generator"
     tokenizer: Any
     end_ids: frozenset[int]
@@ -58,6 +61,7 @@ def _transformers(choice: ModelChoice, batch_size: int) -> RolloutEngine:
 
     generator = TransformersGenerator(model, tokenizer, batch_size=batch_size)
     return RolloutEngine(
+        choice.model,
         generator,
         tokenizer,
         generator.end_ids,
@@ -76,16 +80,16 @@ def _vllm(choice: ModelChoice) -> RolloutEngine:
         ) from error
     from ..guard.backend_vllm_loading import engine_identity
     from ..train.generation_streams import StreamsGenerator
-    from .models import sandbox_folder
+    from ..train.sandbox.shipped import resolved
 
     options: dict[str, Any] = {}
     if choice.dtype is not None:
         options["dtype"] = choice.dtype
     if choice.trust_remote_code:
         options["trust_remote_code"] = True
-    place = sandbox_folder() if choice.is_sandbox else choice.model
-    running = RunningVllm.start(place, **options)
+    running = RunningVllm.start(resolved(choice.model), **options)
     return RolloutEngine(
+        choice.model,
         StreamsGenerator.from_vllm(running),
         running.tokenizer,
         _ends_of(running.tokenizer),
@@ -110,7 +114,7 @@ def _upstream(choice: ModelChoice, settings: UpstreamSettings) -> RolloutEngine:
         api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
     )
     return RolloutEngine(
-        generator, tokenizer, _ends_of(tokenizer), choice.model, None, generator.close
+        choice.model, generator, tokenizer, _ends_of(tokenizer), choice.model, None, generator.close
     )
 
 

@@ -98,12 +98,12 @@ class JudgingChoice:
         from ..train.cue_finders import DetectorFinder, ExactFinder
         from ..train.self_detector import SelfDetector
         from ..train.self_questions import FewShotQuestions, SandboxQuestions
-        from .detectors import load_detector
+        from .detectors import detector_for
 
         if self.detector == "exact":
             return ExactFinder()
         if self.detector != "self":
-            return DetectorFinder(load_detector(self.detector))
+            return DetectorFinder(detector_for(self.detector, engine.model))
         with options_checked():
             config = SelfDetectorConfig(method=self.method, threshold=self.threshold)
         return SelfDetector(

@@ -13,7 +13,7 @@ from .gate_figures import GateFigures
 from .gate_measure import measure
 from .preference_models import resolved, with_adapter
 from .round_report import RoundReport
-from .round_tools import load_detector, probe_of
+from .round_tools import probe_of, shipped_student
 from .rounds_config import RoundsConfig
 
 
@@ -48,7 +48,7 @@ def run_gate(
 
     Raises ValueError or OSError with a sentence for what cannot be loaded or asked.
     """
-    probe = probe_of(config, load_detector(config.model))
+    probe = probe_of(config, shipped_student(config.model))
     base, tokenizer = load(resolved(config.model))
     told("the base")
     first = measure(probe, base, tokenizer, told=told)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..guard.config import GuardConfig
 from ..guard.detector import Detector
+from ..guard.detector_loading import load_detector
 from ..guard.guard import Guard
 from .evaluation_subject import Subject, Written
 from .generation import Sampling
@@ -63,7 +64,7 @@ class GuardedResponder:
         subject = Subject.from_model(model_identity(loaded), loaded, tokenizer)
         return cls(
             subject,
-            _detector(detector, resolved(model)),
+            None if detector is None else load_detector(detector, resolved(model)),
             GuardConfig(**settings),
             sampling=Sampling(**drawn),
         )
@@ -96,17 +97,3 @@ def until(text: str, stops: Sequence[str]) -> str:
     """The text up to the first of the stop strings."""
     ends = [found for stop in stops if stop and (found := text.find(stop)) >= 0]
     return text[: min(ends)] if ends else text
-
-
-def _detector(name: str | None, model: str) -> Detector | None:
-    if name is None:
-        return None
-    if name == "keywords":
-        from ..guard.detector_keywords import KeywordDetector
-
-        return KeywordDetector()
-    from ..guard.detector_student import StudentDetector
-
-    if name == "student":
-        return StudentDetector.for_model(model)
-    return StudentDetector.for_model(model, name)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..guard.detector import Detector
+from ..guard.detector_loading import load_detector
 from .completion_reader import CompletionReader
 from .cue_finders import Case, CueFinder, DetectorFinder, ExactFinder
 from .gate_measure import (
@@ -64,11 +65,9 @@ def _correct(prompt: PromptRecord, answer: str, refused: bool) -> bool | None:
     return prompt.expected.strip() in (last, answer.strip().rstrip("."))
 
 
-def load_detector(model: str) -> Detector:
-    """The guard's detector for this model, as it ships."""
-    from ..guard.detector_student import StudentDetector
-
-    return StudentDetector.for_model(resolved(model))
+def shipped_student(model: str) -> Detector:
+    """The guard's student for this model, as it ships."""
+    return load_detector("student", resolved(model))
 
 
 def distilled_detector(folder: Path) -> Detector:
@@ -81,7 +80,7 @@ def distilled_detector(folder: Path) -> Detector:
 def finder_of(config: RoundsConfig, model: Any, tokenizer: Any) -> CueFinder:
     """What finds the first cues in this model's rollouts."""
     if config.detector is Finder.STUDENT:
-        return DetectorFinder(load_detector(config.model))
+        return DetectorFinder(shipped_student(config.model))
     if config.detector is Finder.EXACT:
         return ExactFinder()
     return self_finder(config, model, tokenizer)
@@ -104,7 +103,7 @@ def judge_of(name: JudgeName | None, model: str) -> Judge | None:
     """The judge of this name; the student as it guards this model."""
     if name is JudgeName.EXACT:
         return ExactJudge()
-    return None if name is None else FinderJudge(DetectorFinder(load_detector(model)))
+    return None if name is None else FinderJudge(DetectorFinder(shipped_student(model)))
 
 
 def round_prompts(config: RoundsConfig, number: int) -> list[PromptRecord]:

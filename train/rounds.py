@@ -35,9 +35,9 @@ from .round_tools import (
     finder_of,
     generator_and_reader,
     judge_of,
-    load_detector,
     probe_of,
     round_prompts,
+    shipped_student,
 )
 from .rounds_config import Promotion, RoundsConfig
 from .run_folder import check_config, read_record, write_record
@@ -88,7 +88,7 @@ def run_rounds(
     """
     out.mkdir(parents=True, exist_ok=True)
     check_config(out, config.as_record())
-    probe = probe_of(config, load_detector(config.model))
+    probe = probe_of(config, shipped_student(config.model))
     start = measure_start(config, probe, out / "start.json", told)
     current = Current(config.model, None, start.figures)
     reports: list[RoundReport] = []

@@ -143,12 +143,12 @@ def main() -> None:
 
     from ..guard.backend_transformers_loading import load
     from ..guard.detector_student import StudentDetector
-    from .sandbox.shipped import model_folder
+    from .sandbox.shipped import resolved
 
     sandbox = arguments.model == "sandbox" or arguments.traces is None
     if sandbox:
         torch.set_num_threads(1)
-    place = model_folder() if arguments.model == "sandbox" else arguments.model
+    place = resolved(arguments.model)
     model, tokenizer = load(place)
     if arguments.traces is None:
         cases, truths = sandbox_cases(arguments.num, arguments.seed)

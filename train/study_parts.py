@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..guard.detector import Detector
-from ..guard.detector_keywords import KeywordDetector
+from ..guard.detector_loading import load_detector
 from .attack_suite import SUITES, measure_suites
 from .csr import exact_labels, measure_csr
 from .csr_config import CsrConfig
@@ -210,11 +210,7 @@ def detector_named(name: str, subject: Subject, prompts: Sequence[PromptRecord])
         return ExactDetector(prompts)
     if name == "self":
         return self_detector(subject)
-    if name == "keywords":
-        return KeywordDetector()
-    from ..guard.detector_student import StudentDetector
-
-    return StudentDetector.for_model(model_folder())
+    return load_detector(name, model_folder())
 
 
 def self_detector(subject: Subject, *, taught: bool = True) -> Detector:

@@ -21,7 +21,7 @@ from ..guard.store import Store
 from ..guard.store_query import PairFilter
 from .preference_trainer import TrainingStopped
 from .round_report import RoundReport, write_summary
-from .round_tools import load_detector, probe_of
+from .round_tools import probe_of, shipped_student
 from .rounds import Current, Start, after, measure_start, run_round
 from .rounds_config import RoundsConfig
 from .run_folder import check_config, write_record
@@ -86,7 +86,7 @@ def watch(
     """
     out.mkdir(parents=True, exist_ok=True)
     check_config(out, config.as_record())
-    probe = probe_of(config, load_detector(config.model))
+    probe = probe_of(config, shipped_student(config.model))
     start = measure_start(config, probe, out / "start.json", around.told)
     current, reports, number = resumed(config, start, out)
     _point(out, config, current)

@@ -19,7 +19,8 @@ WRITER = Path(__file__).with_name("writer.py")
 
 def start_writers(store: str, count: int, *firsts: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, str(WRITER), store, str(count), *map(str, firsts)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
+    # Without a buffer of ours: `communicate` reads behind its back, past what it holds.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
