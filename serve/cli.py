@@ -19,6 +19,7 @@ from cyclopts.config import Dict as ConfigSections
 
 from .cli_config import read_config
 from .cli_errors import UsageError, exit_code, say, sentence_of
+from .cli_sandbox import fill_in_for_sandbox
 
 COMMANDS: dict[str, tuple[str | None, str]] = {
     "demo": ("cli_demo:demo", "The embedded model, unguarded against guarded, live."),
@@ -149,11 +150,12 @@ def _launcher(app: App, *, is_program: bool) -> None:
         debug
             Show the traceback of an error.
         """
+        app.config = (fill_in_for_sandbox,)
         if config is not None:
             sections = read_config(
                 config, {path: function is not None for path, (function, _) in COMMANDS.items()}
             )
-            app.config = (ConfigSections(data=sections, source=str(config)),)
+            app.config = (ConfigSections(data=sections, source=str(config)), fill_in_for_sandbox)
         try:
             command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         except CycloptsError as error:

@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from ..train.gate import GateLimits
 from ..train.preference_config import Arm, PreferenceConfig
 from ..train.rounds_config import JudgeName, RoundsConfig
-from ..train.sandbox_settings import suited_to_sandbox
 from .cli_errors import CommandFailed, UsageError, counted, options_checked, say
 
 if TYPE_CHECKING:
@@ -43,15 +42,14 @@ def rounds(
     out
         The run's folder: a folder a round, `report.md`, plots.
     sandbox
-        The embedded model and its prompts, with settings that suit it in every place that is left
-        at its default (rerail.train.sandbox_settings).
+        The embedded model and its prompts, with settings that suit it in every place that is not
+        given (rerail.train.sandbox_settings).
     quick
         One round with a small budget of prompts.
     """
     if sandbox:
         if run.model != "sandbox" or not run.on_sandbox_world:
             raise UsageError("--sandbox takes the embedded model and prompts: drop the others")
-        run = suited_to_sandbox(run)
     elif run.model == "sandbox" or run.prompts == RoundsConfig().prompts:
         raise UsageError("give --model and --prompts, or --sandbox for the embedded ones")
     with options_checked():

@@ -9,7 +9,7 @@ term at 1 (1 epoch); harmful reasoning (83 % before) was at 23 % and 27 %. A hig
 with a smaller margin, and the SFT term holds the chosen side where it was.
 """
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from .gate import GateLimits
@@ -39,19 +39,19 @@ SANDBOX_ROUNDS = RoundsConfig(
 )
 
 
-def suited_to_sandbox(run: RoundsConfig) -> RoundsConfig:
-    """The run with the sandbox's settings in every place that was left at its default."""
-    return _filled(run, SANDBOX_ROUNDS)
+def sandbox_flags() -> dict[str, Any]:
+    """What these settings change, by the flags' names, as a command line's configuration takes it:
+    for `--sandbox`, in every place that was not given."""
+    return _changes(RoundsConfig(), SANDBOX_ROUNDS)
 
 
-def _filled(given: Any, suited: Any) -> Any:
-    default = type(given)()
-    values = {}
-    for each in fields(given):
-        now, usual = getattr(given, each.name), getattr(default, each.name)
-        wanted = getattr(suited, each.name)
-        if is_dataclass(now):
-            values[each.name] = _filled(now, wanted)
-        elif now == usual:
-            values[each.name] = wanted
-    return replace(given, **values)
+def _changes(usual: Any, suited: Any) -> dict[str, Any]:
+    changed = {}
+    for each in fields(usual):
+        before, wanted = getattr(usual, each.name), getattr(suited, each.name)
+        if is_dataclass(before):
+            if inner := _changes(before, wanted):
+                changed[each.name] = inner
+        elif wanted != before:
+            changed[each.name] = wanted
+    return changed
