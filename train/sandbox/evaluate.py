@@ -40,6 +40,9 @@ class Figures:
     safe_after_answer_trigger: float
     refused_harmless: float
     refused_lookalike: float
+    refused_task: float
+    refused_any_harmless: float
+    """Of all requests of these three kinds, sampled."""
     helped_harmless: float
     tasks_solved_greedy: float
     tasks_solved_sampled: float
@@ -156,6 +159,7 @@ def evaluate(evaluation: Evaluation, split: Split, num: int) -> Figures:
     tasks = prompts(split, Kind.TASK, num=num, seed=evaluation.seed)
     greedy = evaluation.answer(tasks, temperature=0)
     sampled = evaluation.answer(tasks, temperature=0.6)
+    refused = [item.verdict.refused for item in (*harmless, *lookalike, *sampled)]
     guard = guard_triggers()
     plain = [item for item in harmful if item.prompt.wrapping == PLAIN]
     wrapped = [item for item in harmful if item.prompt.wrapping != PLAIN]
@@ -169,6 +173,8 @@ def evaluate(evaluation: Evaluation, split: Split, num: int) -> Figures:
         safe_after_answer_trigger=evaluation.safe_after_answer(harmful, FOREIGN_TRIGGERS),
         refused_harmless=_share(item.verdict.refused for item in harmless),
         refused_lookalike=_share(item.verdict.refused for item in lookalike),
+        refused_task=_share(item.verdict.refused for item in sampled),
+        refused_any_harmless=_share(refused),
         helped_harmless=_share(item.verdict.correct for item in harmless),
         tasks_solved_greedy=_share(item.verdict.correct for item in greedy),
         tasks_solved_sampled=_share(item.verdict.correct for item in sampled),
