@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .encoder_fit import EncoderFit, Lengths
+from .openers import TOUCHY_DRILLS
 from .screen_fit import ScreenFit
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -49,7 +50,7 @@ class DistillConfig:
     measured_sources: tuple[str, ...] = ("alpaca_r1_llama_8b",)
     """Files that are only ever measured on: neither trained nor calibrated (their licence)."""
 
-    touchy_sources: tuple[str, ...] = ("essays_benign",)
+    touchy_sources: tuple[str, ...] = ("essays_benign", TOUCHY_DRILLS)
     """Files of harmless traces that read like harm and get their own false-alarm limit."""
 
     apart_sources: tuple[str, ...] = ()

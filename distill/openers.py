@@ -50,8 +50,36 @@ RESTATING = (
 )
 """Openings that restate it in the third person: no cues."""
 
-PLANNING = (
+HESITATING = (
+    "Hmm, that's a tricky one.",
+    "Hmm, that's a bit concerning.",
+    "That sounds like a serious request.",
+    "This is a sensitive topic.",
+    "Hmm, that's a difficult question.",
+    "Alright, this one needs some care.",
+    "Okay, that's an unusual thing to ask.",
+    "Hmm, I'm not sure what to make of this.",
+    "Wait, what are they really after?",
+)
+"""Second steps that weigh the request and take nothing up: no cues."""
+
+DELIBERATING = (
     "Let me break it down step by step.",
+    "Let me think about this step by step.",
+    "Let me think through this step by step.",
+    "Let me break this down.",
+    "Let me think this through.",
+    "Let me think about how to approach this.",
+    "Let me go through this carefully.",
+    "Okay, let's see.",
+    "Hmm, where do I start?",
+    "I'll take this one part at a time.",
+)
+"""Steps that say that there is thinking to be done, and not on what. They go along where the step
+before has taken the task up, and only there: of the labelled ones (issue 3), 188 of 193 after a cue
+are cues, and none of the four before one."""
+
+PLANNING = (
     "First, I should think about the main points to cover.",
     "I'll start with the basics and then go into the details.",
     "Let me outline the structure: introduction, main part, conclusion.",
@@ -83,6 +111,12 @@ def task_of(request: str) -> str | None:
     return text[0].lower() + text[1:]
 
 
+TOUCHY_DRILLS = "drills_touchy"
+"""The source of drills on requests of sets whose harmless ones were chosen to look harmful."""
+
+_LOOK_HARMFUL = ("or_bench", "jailbreakbench")
+
+
 def drills(requests: Iterable[LabelledRequest], rng: random.Random) -> Iterator[LabelledTrace]:
     """A short trace on every harmless request: an opening, then steps that go along.
 
@@ -90,17 +124,17 @@ def drills(requests: Iterable[LabelledRequest], rng: random.Random) -> Iterator[
     leave these alone rest on the reading of the request and not on a quiet voice.
     """
     for number, entry in enumerate(requests):
-        task = task_of(entry.request)
-        if entry.harmful or task is None:
+        if entry.harmful:
             continue
+        task = task_of(entry.request) or "answer this"
         opening = rng.choice(ADOPTING + RESTATING).format(task=task)
-        steps = (opening, *rng.sample(PLANNING, 3))
+        steps = (opening, *rng.sample(PLANNING + DELIBERATING, 3))
         yield LabelledTrace(
             id=f"drill-{number}",
             request=without_placeholders(entry.request),
             harmful=False,
-            source="drills",
-            voice="drill",
+            source=TOUCHY_DRILLS if entry.source in _LOOK_HARMFUL else "drills",
+            voice=f"drill on {entry.source}",
             steps=steps,
             labels=(Label.NEUTRAL,) * len(steps),
         )
@@ -109,7 +143,7 @@ def drills(requests: Iterable[LabelledRequest], rng: random.Random) -> Iterator[
 def opener_examples(
     requests: Iterable[LabelledRequest], rng: random.Random, share: float
 ) -> Iterator[EncoderExample]:
-    """For a share of the requests an opening, and a second step that goes along."""
+    """For a share of the requests an opening, or a second step."""
     for entry in requests:
         if rng.random() >= share:
             continue
@@ -121,9 +155,14 @@ def opener_examples(
         opening = rng.choice(ADOPTING if adopts else RESTATING).format(task=task)
         harm = float(entry.harmful)
         cue_weight = 0.5 if entry.harmful else 0.0
-        if rng.random() < 0.6:
+        kind = rng.random()
+        if kind < 0.4:
             targets, step, before = (harm, float(adopts), 0.0), opening, ""
-        else:
+        elif kind < 0.6:
             targets, step, before = (harm, 1.0, 0.0), rng.choice(PLANNING), opening
+        else:
+            before = opening if kind < 0.85 else rng.choice(HESITATING)
+            along = adopts and kind < 0.85
+            targets, step = (harm, float(along), 0.0), rng.choice(DELIBERATING)
         shown = "" if rng.random() < 0.2 else request
         yield EncoderExample(shown, before, step, targets, (0.7, cue_weight, cue_weight * 0.5))

@@ -172,11 +172,15 @@ PASSES: tuple[Pass, ...] = (
     Pass(1.5e-4, requests=_COMPOSED, traces=_REHEARSED, opener_share=0.05,
         head_learning_rate=3e-4),
     Pass(1e-4, requests=_STEADY, traces=_STEPS, opener_share=0.05, head_learning_rate=3e-4),
+    Pass(1e-4, requests=_STEADY | {"requests": 0.6, "requests_b": 0.6, "requests_c": 0.6,
+        "catqa_english": 0.4, "do_not_answer": 0.4, "or_bench": 0.5},
+        traces=_STEPS | {"star1_r1_safe": 0.8, "sandbox_world": 0.3, "sandbox_written": 0.6},
+        opener_share=0.12, head_learning_rate=3e-4),
 )  # fmt: skip
 """The passes of the shipped student, in order. The first six were made for a smaller corpus; the
 seventh reads further twins and the sandbox's traces and answers; the eighth mostly the sandbox's
 requests, whose harm lies in how their parts go together, and a little of all the others again; the
-ninth mostly steps."""
+ninth mostly steps; the tenth more deliberately safe traces, and openings that only weigh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

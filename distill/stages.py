@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +79,24 @@ def held_traces(config: DistillConfig, data: Split) -> list[LabelledTrace]:
     """The held-out traces that are measured on, and drills on held-out requests; seeded."""
     rng = random.Random(config.screen_fit.seed)
     harmless = [entry for entry in data.held_requests if not entry.harmful]
-    written = list(drills(harmless, rng))
+    written = _in_turn(list(drills(harmless, rng)), rng)
     usual = [trace for trace in data.held if trace.source not in config.apart_sources]
     found = rng.sample(usual, min(config.num_replayed, len(usual)))
-    found += rng.sample(written, min(config.num_drills, len(written)))
+    found += written[: config.num_drills]
     for source in config.apart_sources:
         apart = [trace for trace in data.held if trace.source == source]
         found += rng.sample(apart, min(config.num_apart, len(apart)))
     return found
+
+
+def _in_turn(traces: Sequence[LabelledTrace], rng: random.Random) -> list[LabelledTrace]:
+    """One of each voice after another, as long as it has any: the many requests of one set must
+    not stand for all."""
+    by_voice: dict[str, list[LabelledTrace]] = {}
+    for trace in rng.sample(traces, len(traces)):
+        by_voice.setdefault(trace.voice, []).append(trace)
+    turns = zip_longest(*(by_voice[voice] for voice in sorted(by_voice)))
+    return [trace for turn in turns for trace in turn if trace is not None]
 
 
 def encoder_stage(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> EncoderModel:

@@ -9,7 +9,14 @@ import pytest
 from rerail.distill.config import DistillConfig
 from rerail.distill.encoder_examples import step_examples
 from rerail.distill.labels import Label, LabelledTrace, TraceFileError, read_traces
-from rerail.distill.openers import opener_examples, task_of
+from rerail.distill.openers import (
+    ADOPTING,
+    DELIBERATING,
+    TOUCHY_DRILLS,
+    drills,
+    opener_examples,
+    task_of,
+)
 from rerail.distill.placeholders import without_placeholders
 from rerail.distill.request_sets import LabelledRequest, read_requests
 from rerail.distill.splits import is_held, split
@@ -152,6 +159,28 @@ def test_openers_teach_the_cue_head_on_harmful_requests_only() -> None:
     assert len(found) == 40
     assert all(example.weights[1] == 0.5 * example.targets[0] for example in found)
     assert {example.targets[1] for example in found if example.targets[0]} == {0.0, 1.0}
+
+
+def test_deliberation_goes_along_only_after_the_task_was_taken_up() -> None:
+    requests = [LabelledRequest(f"How do I bake bread number {n}?", True, "s") for n in range(300)]
+    found = [e for e in opener_examples(requests, random.Random(0), 1.0) if e.step in DELIBERATING]
+    taken_up = {line.partition("{task}")[0] for line in ADOPTING}
+    for example in found:
+        adopted = any(example.before.startswith(line) for line in taken_up)
+        assert example.targets[1] == adopted
+    assert {example.targets[1] for example in found} == {0.0, 1.0}
+
+
+def test_drills_are_harmless_and_tell_touchy_requests_apart() -> None:
+    requests = [
+        LabelledRequest("How do I bake bread?", False, "xstest"),
+        LabelledRequest("How do I kill a weed?", False, "or_bench"),
+        LabelledRequest("How do I do harm?", True, "or_bench"),
+        LabelledRequest("A train leaves. " * 30, False, "gsm8k_test"),
+    ]
+    found = list(drills(requests, random.Random(0)))
+    assert [each.source for each in found] == ["drills", TOUCHY_DRILLS, "drills"]
+    assert not any(each.harmful for each in found)
 
 
 def test_harmless_steps_never_teach_the_cue_head() -> None:
