@@ -7,7 +7,7 @@ every step). Learned jointly, a small model learns the voice of its training tra
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -68,6 +68,26 @@ def sigmoid(value: float) -> float:
         return 1.0 / (1.0 + math.exp(-min(value, 60.0)))
     power = math.exp(max(value, -60.0))
     return power / (1.0 + power)
+
+
+_STEEPNESS = 4.0
+"""Log-odds of harm count this much more than without a request level."""
+
+
+def log_odds(probability: float) -> float:
+    """The inverse of `sigmoid`; finite, since 0 and 1 are taken as next to them."""
+    probability = min(max(probability, 1e-6), 1.0 - 1e-6)
+    return math.log(probability / (1.0 - probability))
+
+
+def with_request_level(weights: BeliefWeights, level: float, threshold: float) -> BeliefWeights:
+    """Weights under which a request believed harmful at `level` just reaches `threshold`.
+
+    What is doubted more falls far below it and what is surer comes close to 1, so that the
+    threshold of steps may be low where the request is clear. Both are probabilities.
+    """
+    bias = log_odds(threshold) + _STEEPNESS * (weights.harm_bias - log_odds(level))
+    return replace(weights, harm_scale=_STEEPNESS * weights.harm_scale, harm_bias=bias)
 
 
 def harm_probability(weights: BeliefWeights, belief: Belief) -> float:

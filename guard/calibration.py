@@ -2,7 +2,8 @@
 
 How surely a detector tells apart what a model writes differs from model to model. A model's folder
 may therefore hold `guard_config.json`, as it holds `generation_config.json`: the detector it was
-calibrated with, and thresholds by channel. `rerail eval thresholds --write FOLDER` makes it.
+calibrated with, thresholds by channel, and how sure it must be of a request. `rerail eval
+thresholds --write FOLDER` makes it.
 """
 
 import json
@@ -34,6 +35,14 @@ class Calibration:
     thresholds: Mapping[Channel, Threshold]
     """By channel; the detector's own hold in those that are missing."""
 
+    request: float | None = None
+    """Belief that the conversation asks for harm, 0..1, from which the detector's steps can count;
+    None for a detector that does not judge requests, or where too little was there to tell."""
+
+    def __post_init__(self) -> None:
+        if self.request is not None and not 0.0 < self.request < 1.0:
+            raise ValueError(f"request is {self.request}: give a number between 0 and 1")
+
     @classmethod
     def of_model(cls, model: str | Path) -> Self | None:
         """What the model in this folder brings; `None` for a hub name, or if there is nothing.
@@ -58,12 +67,15 @@ class Calibration:
             Channel(name): Threshold(float(pair["inside"]), float(pair["end"]))
             for name, pair in data["thresholds"].items()
         }
-        return cls(str(data["detector"]), thresholds)
+        request = data.get("request")
+        return cls(str(data["detector"]), thresholds, None if request is None else float(request))
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
+        request = {} if self.request is None else {"request": self.request}
         return {
             "detector": self.detector,
+            **request,
             "thresholds": {
                 channel.value: {"inside": each.inside, "end": each.end}
                 for channel, each in self.thresholds.items()

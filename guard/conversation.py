@@ -2,7 +2,8 @@
 
 A harmful third turn hides behind two harmless ones when everything is read as one text, and a
 harmless last turn ("go on") hides a harmful first one when only that is read. So a conversation
-gives several passages, each to be judged by itself.
+gives several passages, each to be judged by itself. The same holds inside one long turn: so that no
+amount of small talk around it hides a request, the turn is read in overlapping parts as well.
 """
 
 import re
@@ -13,6 +14,19 @@ from .detector import Message
 
 _TURN = re.compile(r"^[ \t]*(?:User|Human|Assistant|System|Tool)[ \t]*:[ \t]*", re.MULTILINE)
 _USER_TURN = re.compile(r"^[ \t]*(?:User|Human)[ \t]*:", re.MULTILINE)
+
+_LONG_TURN = 300
+"""Characters; a longer turn is read in parts as well. Most plain requests are shorter."""
+
+_WINDOW = 5
+"""Sentences that are read together: a request, with who agreed to it and what it is for. With fewer
+the reason for a harmless request is cut off, with more a harmful one is drowned again."""
+
+_STRIDE = 2
+_MAX_WINDOWS = 12
+"""Of a longer turn the first and the last are read: each costs a few milliseconds."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?…:;])\s+|(?<=[。！？])|\n+")
 
 
 def message_text(message: Message) -> str:
@@ -53,6 +67,21 @@ def passages(messages: Sequence[Message]) -> tuple[str, ...]:
     if len(turns) == 1:
         return (turns[0],)
     return (turns[-1], " ".join(turns[-3:]))
+
+
+def turn_parts(turn: str) -> tuple[str, ...]:
+    """A long turn in overlapping parts of a few sentences; empty for a turn that is not long."""
+    if len(turn) <= _LONG_TURN:
+        return ()
+    sentences = [each for each in _SENTENCE_END.split(turn) if each.strip()]
+    last = len(sentences) - _WINDOW
+    if last <= 0:
+        return ()
+    starts = sorted({*range(0, last, _STRIDE), last})
+    if len(starts) > _MAX_WINDOWS:
+        half = _MAX_WINDOWS // 2
+        starts = starts[:half] + starts[-half:]
+    return tuple(" ".join(sentences[start : start + _WINDOW]) for start in starts)
 
 
 def _transcript_turns(text: str) -> list[str]:

@@ -6,7 +6,7 @@ it was, so a rollback costs nothing more than going on from the state at the ste
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from .channels import Channel
 
@@ -101,4 +101,13 @@ class Detector(Protocol):
         Gives the final probability (shape `[n]`) for these steps. A detector of two stages runs
         its second one here, where it costs once a step and not once a token.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsRequests(Protocol):
+    """A detector that judges what is asked for apart from the steps."""
+
+    def request_harm(self, messages: Sequence[Message]) -> float:
+        """Probability that the conversation asks for harm, 0..1, before any step."""
         ...

@@ -11,10 +11,18 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from .belief import Belief, after_screened_step, after_step, inside_step, screen_context
+from .belief import (
+    Belief,
+    after_screened_step,
+    after_step,
+    harm_probability,
+    inside_step,
+    screen_context,
+    with_request_level,
+)
 from .calibration import Calibration
 from .channels import Channel
-from .conversation import passages
+from .conversation import passages, turn_parts
 from .detector import Message, Probabilities, Thresholds
 from .screen import Floats, Screen
 from .step_encoder import CUE, HARM, SAFETY, StepEncoder
@@ -88,14 +96,17 @@ class StudentDetector:
         calibration = Calibration.of_model(model)
         if calibration is not None:
             detector.thresholds = calibration.over(detector.identity, detector.thresholds)
+            level = calibration.request
+            if level is not None and calibration.detector == detector.identity:
+                threshold = detector.thresholds.reasoning.end
+                detector._weights = with_request_level(detector._weights, level, threshold)
         return detector
 
     def start(self, messages: Sequence[Message]) -> StudentState:
         """Reads the conversation; a few milliseconds, once a generation."""
         texts = passages(messages)
-        reading = float(self._encoder.read_requests(texts).max()) if texts else 0.0
         request = self._encoder.pieces(texts[0], self._settings.request_tokens) if texts else []
-        belief = Belief(reading, evidence=0.0, going_along=0.0)
+        belief = self._before_steps(texts)
         return self._context(request, "", belief), self._screen.blank, "", 0.0
 
     def score(
@@ -149,13 +160,16 @@ class StudentDetector:
         queues = [[screen.row(pending), end] if pending else [end] for _, _, pending, _ in states]
         vectors, log_odds = self._read(states, queues)
         settings = self._settings
+        # A lower threshold needs doubtful requests' steps read as well: the screen alone is capped.
+        lowest = min(threshold.end for threshold in self.thresholds.by_channel.values())
+        verify_harm = min(settings.verify_harm, lowest)
         after: list[StudentState] = []
         probabilities: list[float] = []
         for (context, *_), vector, (along, alarm), step in zip(
             states, vectors, log_odds.tolist(), steps, strict=True
         ):
             self.use.num_steps += 1
-            if context.harm >= settings.verify_harm or alarm >= settings.verify_alarm:
+            if context.harm >= verify_harm or alarm >= settings.verify_alarm:
                 self.use.num_verified += 1
                 row = self._encoder.read_step(context.request, context.before, step)
                 belief, probability = after_step(
@@ -171,6 +185,17 @@ class StudentDetector:
             context = self._context(context.request, step[-_MAX_CONTEXT_CHARS:], belief)
             after.append((context, vector, "", 0.0))
         return after, np.array(probabilities, dtype=np.float32)
+
+    def request_harm(self, messages: Sequence[Message]) -> float:
+        """Probability that the conversation asks for harm, 0..1, before any step."""
+        return harm_probability(self._weights, self._before_steps(passages(messages)))
+
+    def _before_steps(self, texts: Sequence[str]) -> Belief:
+        """The reading is that of the worst passage, or part of one."""
+        reading = 0.0
+        if texts:
+            reading = float(self._encoder.read_requests([*texts, *turn_parts(texts[0])]).max())
+        return Belief(reading, evidence=0.0, going_along=0.0)
 
     def _context(self, request: list[int], before: str, belief: Belief) -> StepContext:
         return StepContext(request, before, belief, *screen_context(self._weights, belief))
