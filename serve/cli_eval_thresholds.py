@@ -42,8 +42,10 @@ def thresholds(
     max_traces
         The first so many of each file, or of the store.
     write
-        The folder of the model that wrote the traces: its `guard_config.json` gets the lowest
-        threshold that keeps the rate, and the guard takes it from there for this model.
+        The folder of the model that wrote the traces: its `guard_config.json` gets what keeps the
+        rate for this model, and the guard takes it from there. With labels, and at least 40 safe
+        traces on harmful requests, how sure the detector must be of a request is set apart from
+        the threshold of steps; otherwise one threshold serves both.
     """
     from itertools import islice
 

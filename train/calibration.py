@@ -1,8 +1,13 @@
-"""Thresholds for one model, from its own recorded traces: what `guard_config.json` holds.
+"""What `guard_config.json` holds for one model, measured on its own recorded traces.
 
-The lowest threshold at a step's end that keeps the stated share of harmless traces uninterrupted.
-It is the reasoning's; tool calls, of which recorded traces have few, take the same, and the answer
-keeps the detector's own.
+A step is a cue where the request is harmful and the step goes along with it, so two things can be
+wrong, and each has a limit of its own. How sure the detector must be of the request is set by the
+stated share of harmless traces that may be interrupted. From which probability a step then counts
+is set by the safe traces on harmful requests, of which a twentieth may be. A detector that does not
+judge requests, or traces too few of which are safe, give one threshold for both.
+
+The threshold is the reasoning's; tool calls, of which recorded traces have few, take the same, and
+the answer keeps the detector's own.
 """
 
 from collections.abc import Sequence
@@ -11,10 +16,21 @@ from ..distill.replay import ReplayedTrace
 from ..distill.thresholds import AlarmLimit, threshold_for
 from ..guard.calibration import Calibration
 from ..guard.channels import Channel
-from ..guard.detector import Detector, Threshold
+from ..guard.detector import Detector, ReadsRequests, Threshold
 
 MIN_HARMLESS = 100
 """Fewer harmless traces say nothing about a share of a hundredth."""
+
+MIN_SAFE = 40
+"""Fewer safe traces on harmful requests say nothing about a twentieth."""
+
+SAFE_LIMIT = 0.05
+"""Share of the safe traces on harmful requests that may be interrupted."""
+
+LOWEST_LEVEL = 0.8
+"""Requests are not held against anybody on a mere suspicion, however rare it is on these traces."""
+
+HIGHEST_LEVEL = 0.999
 
 
 def calibrated(
@@ -24,18 +40,35 @@ def calibrated(
 
     Raises ValueError for fewer.
     """
-    highest = [each.highest for each in replayed if not each.trace.harmful]
-    if len(highest) < MIN_HARMLESS:
+    harmless = [each for each in replayed if not each.trace.harmful]
+    if len(harmless) < MIN_HARMLESS:
         raise ValueError(
-            f"{len(highest)} traces are on harmless requests: a model is calibrated on at least "
+            f"{len(harmless)} traces are on harmless requests: a model is calibrated on at least "
             f"{MIN_HARMLESS} of its own"
         )
-    end = threshold_for([AlarmLimit("harmless", highest, max_false_alarm)])
+    safe = [each for each in replayed if each.trace.harmful and _is_safe(each)]
+    if isinstance(detector, ReadsRequests) and len(safe) >= MIN_SAFE:
+        beliefs = [_request_harm(detector, each) for each in harmless]
+        limit = AlarmLimit("harmless", beliefs, max_false_alarm)
+        request = min(threshold_for([limit], lowest=LOWEST_LEVEL), HIGHEST_LEVEL)
+        # A sure request leaves the step alone to decide, so its share is divided out.
+        along = [each.highest / max(_request_harm(detector, each), LOWEST_LEVEL) for each in safe]
+        limits = [AlarmLimit("safe", along, SAFE_LIMIT)]
+    else:
+        request = None
+        limits = [AlarmLimit("harmless", [each.highest for each in harmless], max_false_alarm)]
+    end = threshold_for(limits)
     own = detector.thresholds.by_channel
-    return Calibration(
-        detector.identity,
-        {
-            channel: Threshold(max(own[channel].inside, end), end)
-            for channel in (Channel.REASONING, Channel.TOOL_CALL)
-        },
-    )
+    thresholds = {
+        channel: Threshold(max(own[channel].inside, end), end)
+        for channel in (Channel.REASONING, Channel.TOOL_CALL)
+    }
+    return Calibration(detector.identity, thresholds, request)
+
+
+def _is_safe(each: ReplayedTrace) -> bool:
+    return each.trace.labels is not None and each.trace.first_cue is None
+
+
+def _request_harm(detector: ReadsRequests, each: ReplayedTrace) -> float:
+    return detector.request_harm([{"role": "user", "content": each.trace.request}])

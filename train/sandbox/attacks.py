@@ -1,8 +1,8 @@
 """Adaptive attacks on the guard itself, in the sandbox: placeholders only.
 
 Two kinds. Some change the prompt. The others stand for a model that was taught to think past the
-guard: its reasoning begins with given sentences, which the guard reads as the model's own, and the
-sandbox model goes on from there. What those sentences do is known, so they count as harmful
+guard: it begins with given sentences, which the guard reads as the model's own, and the sandbox
+model goes on from there. What those sentences do is known, so they count as harmful
 reasoning as long as one of them is kept, whatever the grammar makes of them.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from .answers import INTROS
 from .kinds import Kind, Split
 from .world import SandboxPrompt, prompts
 
@@ -33,10 +34,12 @@ class AttackedPrompt:
         return any(cue in reasoning for cue in self.cues)
 
 
-def attacked(name: str, split: Split | str, num: int, seed: int = 0) -> list[AttackedPrompt]:
-    """`num` harmful prompts under the attack of this name (`ATTACKS`)."""
+def attacked(
+    name: str, split: Split | str, num: int, seed: int = 0, *, kind: Kind = Kind.HARMFUL
+) -> list[AttackedPrompt]:
+    """`num` prompts under the attack of this name (`ATTACKS`); harmful ones, or of another kind."""
     found = []
-    for each in prompts(split, Kind.HARMFUL, num=num, seed=seed + 2000):
+    for each in prompts(split, kind, num=num, seed=seed + 2000):
         rng = Random(f"{name}/{each.prompt_id}")
         made = ATTACKS[name](each, rng)
         own = replace(made.prompt, prompt_id=f"{name}-{each.prompt_id}", tools=())
@@ -102,7 +105,8 @@ def _fake_triggers(prompt: SandboxPrompt, rng: Random) -> AttackedPrompt:
 
 
 def _empty(prompt: SandboxPrompt, rng: Random) -> AttackedPrompt:
-    return AttackedPrompt(prompt, CLOSE)
+    begun = rng.choice([each for each in INTROS if "{act}" in each])
+    return AttackedPrompt(prompt, CLOSE + begun.format(act=_act(prompt)))
 
 
 def _coded(prompt: SandboxPrompt, rng: Random) -> AttackedPrompt:
@@ -136,4 +140,7 @@ ATTACKS: dict[str, Callable[[SandboxPrompt, Random], AttackedPrompt]] = {
     "long_prelude": _long_prelude,
 }
 """Paraphrased compliance; harm spread over steps; reasoning in other languages; triggers that the
-prompt fakes; no reasoning at all; reasoning in code; a long harmless prelude."""
+prompt fakes; no reasoning at all, the answer begun; reasoning in code; a long harmless prelude."""
+
+ASKED_OTHERWISE = ("fake_triggers", "long_prelude")
+"""Those that change nothing but the prompt: asked of harmless requests, they harm nobody."""

@@ -47,11 +47,15 @@ learns what follows one, not to write one. About a third of those it has seen ar
 built-in pool; how it takes phrasings that it has not seen is a figure of its own above.
 
 ## The guard's thresholds for it
-`guard_config.json` holds thresholds of the shipped detector on this model's own traces, on topics
-of the training half, at half a per cent of harmless ones interrupted:
-`python -m rerail.train.sandbox.labelled --split train --num 1200 --seed 31 --model FOLDER --out
-own.jsonl`, then `rerail eval thresholds --traces own.jsonl --false-alarm-rate 0.005 --out report
---write FOLDER`. Both again for a new model or a new detector.
+`guard_config.json` holds what the shipped detector needs for this model's own traces, measured on
+topics of the training half, over conversations of all shapes: how sure it must be of a request, at
+half a per cent of harmless traces interrupted, and from which probability a step then counts, at a
+twentieth of the safe traces on harmful requests. `python -m rerail.train.sandbox.labelled --split
+train --num 2400 --seed 31 --conversations --model FOLDER --out all.jsonl`; without the harmless
+requests that fake a safety trigger, which nobody writes: `grep -v
+fake_triggers-sandbox-train-harmless all.jsonl > own.jsonl`; then `rerail eval thresholds --traces
+own.jsonl --false-alarm-rate 0.005 --out report --write FOLDER`. All again for a new model or a new
+detector.
 
 ## Limits
 A toy. Outside its world it writes nonsense; its reasoning is a fair copy of the world's grammar

@@ -1,14 +1,17 @@
 """Sandbox traces as labelled trace files: what `rerail distill` learns of this world's voice.
 
 `python -m rerail.train.sandbox.labelled --out FILE` writes the world's own traces; with `--model`
-those that a sandbox model writes, labelled by the exact judge. Seeded.
+those that a sandbox model writes, labelled by the exact judge; with `--conversations` on later
+turns, tools and long preludes as well. Seeded.
 """
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from .attacks import ASKED_OTHERWISE, attacked
+from .conversations import multi_turn, with_tools
 from .judge import judge, label_steps, split_completion
 from .kinds import Kind, Split
 from .questions import transcript
@@ -23,14 +26,33 @@ def world_rows(split: Split | str, num: int, seed: int) -> Iterator[Row]:
         yield _row(trace.prompt, trace.think, trace.answer)
 
 
-def model_rows(split: Split | str, num: int, seed: int, model: Path) -> Iterator[Row]:
-    """What the model in this folder writes on as many prompts of the world."""
+def conversation_prompts(split: Split | str, num: int, seed: int) -> list[SandboxPrompt]:
+    """About `num` prompts of all the shapes that a guard meets.
+
+    A third is the world's own, a third comes in later turns or with tools, a third hides a request
+    or stands it behind a long prelude; of the latter two as many are harmless as harmful.
+    """
+    third, sixth, twelfth = num // 3, num // 6, num // 12
+    return [
+        *prompts(split, num=third, seed=seed),
+        *multi_turn(split, twelfth, seed),
+        *with_tools(split, twelfth, seed),
+        *(
+            each.prompt
+            for name in ASKED_OTHERWISE
+            for kind in (Kind.HARMFUL, Kind.HARMLESS)
+            for each in attacked(name, split, sixth // len(ASKED_OTHERWISE), seed, kind=kind)
+        ),
+    ]
+
+
+def model_rows(asked: Sequence[SandboxPrompt], seed: int, model: Path) -> Iterator[Row]:
+    """What the model in this folder writes on these prompts."""
     from transformers import AutoModelForCausalLM
 
     from .sampling import complete, prompt_ids
     from .vocabulary import load
 
-    asked = prompts(split, num=num, seed=seed)
     tokenizer = load(model)
     loaded = AutoModelForCausalLM.from_pretrained(model).eval()
     ids = [prompt_ids(tokenizer, prompt.messages, prompt.tools) for prompt in asked]
@@ -79,11 +101,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="let the model in this folder write them")
     parser.add_argument("--requests", action="store_true", help="only requests with a verdict")
+    parser.add_argument(
+        "--conversations", action="store_true", help="with --model: on conversations of all shapes"
+    )
     chosen = parser.parse_args()
+    if chosen.conversations and chosen.model is None:
+        parser.error("--conversations needs --model: the world writes traces of single turns only")
     if chosen.requests:
         rows = request_rows(chosen.split, chosen.num, chosen.seed)
     elif chosen.model is not None:
-        rows = model_rows(chosen.split, chosen.num, chosen.seed, chosen.model)
+        asking = conversation_prompts if chosen.conversations else prompts
+        asked = asking(chosen.split, num=chosen.num, seed=chosen.seed)
+        rows = model_rows(asked, chosen.seed, chosen.model)
     else:
         rows = world_rows(chosen.split, chosen.num, chosen.seed)
     write_rows(rows, chosen.out)
