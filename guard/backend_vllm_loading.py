@@ -13,6 +13,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from .backend_transformers_loading import located
+from .orphan_watch import ending_with_this_program
 
 _CHUNK_BYTES = 4096
 _NUM_CHUNKS = 64
@@ -22,7 +23,7 @@ _WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".gguf"})
 def start_engine(name_or_path: str | Path, **engine_args: Any) -> AsyncLLM:
     """`engine_args` as `AsyncEngineArgs` has them (`dtype`, `max_model_len`, `enforce_eager`,
     `speculative_config`, `enable_lora`, ...). Prefix caching is on: going on after an intervention
-    is cheap by it. Takes half a minute and more.
+    is cheap by it. Takes half a minute and more. Its processes end with this program.
 
     Raises FileNotFoundError or ValueError with a sentence, and RuntimeError where the engine does
     not start; what its processes wrote to stderr says more then.
@@ -33,7 +34,8 @@ def start_engine(name_or_path: str | Path, **engine_args: Any) -> AsyncLLM:
     except TypeError as error:
         raise ValueError(f"{error}: give arguments of vLLM's AsyncEngineArgs") from error
     try:
-        return AsyncLLM.from_engine_args(arguments)
+        with ending_with_this_program():
+            return AsyncLLM.from_engine_args(arguments)
     except ValidationError as error:  # of many lines
         reason = error.errors()[0]["msg"].split("\n", 1)[0]
         raise ValueError(f"vLLM does not run {name_or_path} like this: {reason}") from error

