@@ -23,7 +23,7 @@ _MAX_CHARS_PER_TOKEN = 16
 
 
 class StepEncoder:
-    """Runs the encoder on one core; states nothing and remembers nothing."""
+    """Runs the encoder on one core; remembers what it has read of requests."""
 
     def __init__(self, folder: StudentFolder, num_threads: int = 1) -> None:
         self._settings = folder.settings
@@ -31,6 +31,13 @@ class StepEncoder:
         self._tokenizer = new_tokenizer(folder.tokenizer)
         self._cls = token_id(self._tokenizer, "[CLS]")
         self._sep = token_id(self._tokenizer, "[SEP]")
+        self.max_readings = 1 << 12
+        """Requests remembered, half a KiB at most each: a system prompt, the turns before, the
+        choices of one request and the attempts at one prompt come again and again."""
+        self.num_requests_read = 0
+        """Those that had to be read."""
+        self._readings: dict[bytes, float] = {}
+        """Log-odds by word pieces, the one used last at the end."""
 
     def pieces(self, text: str, limit: int) -> list[int]:
         """Word pieces of a text; of a text longer than `limit` pieces the first and last halves."""
@@ -43,7 +50,18 @@ class StepEncoder:
         """Log-odds that each passage asks for harm, shape `[len(passages)]`."""
         limit = self._settings.reading_tokens
         rows = [[self._cls, *self.pieces(text, limit), self._sep] for text in passages]
-        return np.array([self._run(row, 0)[HARM] for row in rows], dtype=np.float32)
+        return np.array([self._read_request(row) for row in rows], dtype=np.float32)
+
+    def _read_request(self, row: list[int]) -> float:
+        key = np.array(row, dtype=np.int32).tobytes()
+        log_odds = self._readings.pop(key, None)
+        if log_odds is None:
+            log_odds = float(self._run(row, 0)[HARM])
+            self.num_requests_read += 1
+        self._readings[key] = log_odds
+        if len(self._readings) > self.max_readings:
+            del self._readings[next(iter(self._readings))]
+        return log_odds
 
     def read_step(self, request: list[int], before: str, step: str) -> npt.NDArray[np.float32]:
         """Log-odds of every head for one step, shape `[len(HEADS)]`.

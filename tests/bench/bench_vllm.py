@@ -1,12 +1,14 @@
 """vLLM in this process, guarded against by itself, on the CPU.
 
 Throughput: the same harmless requests, greedily, every stream as long as the others, both sides in
-turns; "by itself" is `AsyncLLM.generate` with text, as a program without a guard would use it. The
-shipped student reads everything, with a threshold that it never reaches, since what is compared has
-to be the same text. The second model has random weights and a step of more than 20 ms.
+turns, other requests each time; "by itself" is `AsyncLLM.generate` with text, as a program without
+a guard would use it. The shipped student reads everything, with a threshold that it never reaches,
+since what is compared has to be the same text. The second model has random weights and a step of
+more than 20 ms.
 
-Intervention: from the moment at which the detector has given its verdict to the first token after
-the trigger, against the time to the first token of a prompt that the engine has cached.
+A lone vLLM worker runs in the engine's process, as it does on a GPU. On a CPU vLLM by itself gives
+it a process of its own, for which the engine's polls all the time: on two cores that leaves none to
+whoever reads the tokens. That is measured, too, as the worst case that it is.
 """
 
 import asyncio
@@ -20,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from figures import Figure, report
+from vllm_intervention import intervention
 
-from rerail.guard import Action, Channel, Guard, GuardConfig, Message, Prompt, Thresholds
-from rerail.guard.detector import Probabilities
+from rerail.guard import Action, Guard, GuardConfig, Message, Prompt
 from rerail.guard.detector_student import StudentDetector
 from rerail.train.sandbox.kinds import Kind
 from rerail.train.sandbox.shipped import model_folder
@@ -36,8 +38,12 @@ ENGINE_ARGS: dict[str, Any] = {
     "block_size": 32,
     "max_num_seqs": 64,
 }
+ONE_PROCESS: dict[str, Any] = {
+    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+}
 NUM_STREAMS = 32
-ROUNDS = 5
+NUM_TOKENS = 512
+ROUNDS = 6
 
 
 def silent_guard() -> Guard:
@@ -57,6 +63,9 @@ class Sides:
 
     running: Any
     guarded: Any
+
+    def prompts(self, number: int) -> list[Prompt]:
+        return [self.running.prompts.of(each, {}, None) for each in conversations(number)]
 
     def with_guard(self, asked: Sequence[Prompt], num_tokens: int) -> float:
         sampling = {"temperature": 0.0, "max_new_tokens": num_tokens, "ignore_eos": True}
@@ -96,10 +105,14 @@ class Sides:
 
     def ratio(self, num_streams: int, num_tokens: int) -> str:
         """Guarded / unguarded throughput: the median over rounds in which both take turns."""
-        asked = [self.running.prompts.of(each, {}, None) for each in conversations(num_streams)]
+        prompts = self.prompts(num_streams * (ROUNDS + 1))
         ratios, rates = [], []
         for number in range(ROUNDS + 1):
-            guarded, alone = self.with_guard(asked, num_tokens), self.alone(asked, num_tokens)
+            asked = prompts[number * num_streams :][:num_streams]
+            if number % 2:
+                guarded, alone = self.with_guard(asked, num_tokens), self.alone(asked, num_tokens)
+            else:
+                alone, guarded = self.alone(asked, num_tokens), self.with_guard(asked, num_tokens)
             if number:  # the first one warms up
                 ratios.append(alone / guarded)
                 rates.append(num_streams * num_tokens / alone)
@@ -107,108 +120,6 @@ class Sides:
             f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}; "
             f"{statistics.median(rates):,.0f} tokens/s unguarded)"
         )
-
-
-class FiringDetector:
-    """Finds the third step of every stream to be a cue, and notes when."""
-
-    identity = "firing@bench"
-    thresholds = Thresholds.uniform(1.0, 0.5)
-
-    def __init__(self) -> None:
-        self.decided = 0.0
-
-    def start(self, messages: Sequence[Message]) -> int:
-        return 0
-
-    def score(
-        self, states: Sequence[int], texts: Sequence[str], channels: Sequence[Channel]
-    ) -> tuple[list[int], Probabilities]:
-        import numpy as np
-
-        return list(states), np.zeros(len(states), dtype=np.float32)
-
-    def end_step(
-        self, states: Sequence[int], steps: Sequence[str]
-    ) -> tuple[list[int], Probabilities]:
-        import numpy as np
-
-        fires = [state == 2 for state in states]
-        if any(fires):
-            self.decided = time.perf_counter()
-        return [state + 1 for state in states], np.array(fires, dtype=np.float32)
-
-
-class NotingBackend:
-    """Notes when the first token of the last run came."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self.reasoning_format = backend.reasoning_format
-        self.encode = backend.encode
-        self.first = 0.0
-
-    def stream(self, prompt: Prompt, kept: Any, sampling: Any) -> Any:
-        return _Noting(self, self._backend.stream(prompt, kept, sampling))
-
-
-class _Noting:
-    runs_ahead = True
-
-    def __init__(self, backend: NotingBackend, stream: Any) -> None:
-        self._backend, self._stream, self._begun = backend, stream, False
-
-    @property
-    def finish_reason(self) -> Any:
-        return self._stream.finish_reason
-
-    def __aiter__(self) -> "_Noting":
-        return self
-
-    async def __anext__(self) -> Any:
-        tokens = await anext(self._stream)
-        if not self._begun:
-            self._begun, self._backend.first = True, time.perf_counter()
-        return tokens
-
-    async def close(self) -> None:
-        await self._stream.close()
-
-
-def intervention(running: Any) -> tuple[float, float]:
-    """Median ms from verdict to first token after the trigger, and to that of a cached prompt."""
-    from rerail.guard.backend_vllm import VllmBackend
-    from rerail.guard.judge_service import JudgeService
-    from rerail.guard.loop_async import guarded_async
-
-    detector = FiringDetector()
-    guard = Guard(detector, GuardConfig(max_interventions=1, when_spent="audit"))  # type: ignore[arg-type]
-    inner = VllmBackend(running.engine, running.tokenizer)
-    resumed, cached = [], []
-
-    async def measure(prompt: Prompt) -> None:
-        backend = NotingBackend(inner)
-        sampling = {"temperature": 0.0, "max_new_tokens": 300}
-        with JudgeService(detector) as service:
-            async for _ in guarded_async(backend, guard, service, prompt, sampling):
-                pass
-        resumed.append(1000 * (backend.first - detector.decided))
-        started = time.perf_counter()  # the same prompt again: the engine has it
-        backend = NotingBackend(inner)
-        stream = backend.stream(prompt, _no_tokens(), sampling)
-        await anext(stream)
-        cached.append(1000 * (backend.first - started))
-        await stream.close()
-
-    for each in conversations(20):
-        running.thread.run(measure(running.prompts.of(each, {}, None)))
-    return statistics.median(resumed), statistics.median(cached)
-
-
-def _no_tokens() -> Any:
-    from rerail.guard import TokenTable
-
-    return TokenTable()
 
 
 def big_model(folder: Path) -> None:
@@ -236,25 +147,34 @@ def big_model(folder: Path) -> None:
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
 
 
-def measured(folder: Path, figures: list[Figure], *, small: bool) -> None:
+def measured(
+    folder: Path,
+    what: str,
+    *,
+    streams: Sequence[int],
+    num_tokens: int,
+    asked: str,
+    with_intervention: bool = False,
+    **engine_args: Any,
+) -> list[Figure]:
     from rerail.guard import GuardedVllm
 
-    what = "the embedded model" if small else "52 million parameters, steps of over 20 ms"
-    with GuardedVllm.from_pretrained(folder, guard=silent_guard(), **ENGINE_ARGS) as model:
+    guard = silent_guard()
+    arguments = ENGINE_ARGS | engine_args
+    with GuardedVllm.from_pretrained(folder, guard=guard, **arguments) as model:
         sides = Sides(model.running, model)
-        for num_streams in (1, NUM_STREAMS):
-            asked = ("at least 0.90" if small else "at least 0.98") if num_streams > 1 else "-"
-            figures.append(
-                Figure(
-                    f"guarded / unguarded tokens per second, vLLM in process, {what}, "
-                    f"{num_streams} streams, guard silent",
-                    asked,
-                    sides.ratio(num_streams, 256 if small else 48),
-                    COMMAND,
-                )
+        figures = [
+            Figure(
+                f"guarded / unguarded tokens per second, vLLM in process, {what}, "
+                f"{num_streams} streams, guard silent",
+                asked if num_streams > 1 else "-",
+                sides.ratio(num_streams, num_tokens),
+                COMMAND,
             )
-        if small:
-            resumed, cached = intervention(model.running)
+            for num_streams in streams
+        ]
+        if with_intervention:
+            resumed, cached = intervention(model.running, sides.prompts(20))
             figures.append(
                 Figure(
                     "intervention in vLLM: verdict to first token after the trigger / first token "
@@ -264,6 +184,7 @@ def measured(folder: Path, figures: list[Figure], *, small: bool) -> None:
                     COMMAND,
                 )
             )
+    return figures
 
 
 def main() -> None:
@@ -272,11 +193,33 @@ def main() -> None:
     except ImportError:
         sys.stderr.write("bench_vllm: left out, since vLLM is not installed here\n")
         return
-    figures: list[Figure] = []
-    measured(model_folder(), figures, small=True)
+    small = "the embedded model"
+    figures = measured(
+        model_folder(),
+        small,
+        streams=(1, NUM_STREAMS),
+        num_tokens=NUM_TOKENS,
+        asked="at least 0.90",
+        with_intervention=True,
+        **ONE_PROCESS,
+    )
+    figures += measured(
+        model_folder(),
+        f"{small}, its worker in a process of its own",
+        streams=(NUM_STREAMS,),
+        num_tokens=NUM_TOKENS,
+        asked="at least 0.90",
+    )
     with tempfile.TemporaryDirectory() as folder:
         big_model(Path(folder))
-        measured(Path(folder), figures, small=False)
+        figures += measured(
+            Path(folder),
+            "52 million parameters, steps of over 20 ms",
+            streams=(1, NUM_STREAMS),
+            num_tokens=48,
+            asked="at least 0.98",
+            **ONE_PROCESS,
+        )
     report(figures)
 
 

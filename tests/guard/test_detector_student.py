@@ -208,6 +208,21 @@ def test_a_graph_that_is_none_is_refused(copy: Path) -> None:
         StudentDetector.from_folder(copy)
 
 
+def test_a_request_that_comes_again_is_not_read_again() -> None:
+    from rerail.guard.step_encoder import StepEncoder
+
+    encoder = StepEncoder(StudentFolder.read(SHIPPED))
+    encoder.max_readings = 2
+    texts = ["How do I kill a process?", "How do I bake bread?", "Who was Ada Lovelace?"]
+    first = [float(encoder.read_requests([text])[0]) for text in texts]
+    assert len(set(first)) == 3, "told apart"
+    assert encoder.num_requests_read == 3
+    assert encoder.read_requests(texts[1:]).tolist() == first[1:]
+    assert encoder.num_requests_read == 3
+    assert encoder.read_requests(texts[:1]).tolist() == first[:1], "forgotten, and read once more"
+    assert encoder.num_requests_read == 4
+
+
 def test_no_threads_are_refused() -> None:
     with pytest.raises(ValueError, match="num_threads"):
         StudentDetector.from_folder(num_threads=0)
