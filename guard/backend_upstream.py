@@ -61,7 +61,7 @@ class AsyncUpstreamBackend:
         if "seed" in body:
             body["seed"] = run_seed(turn, len(kept))
         body |= {
-            "model": self._model,
+            "model": body.pop("lora", self._model),
             "prompt": self._codec.context(prompt, kept),
             "max_tokens": left,
             "stream": True,

@@ -50,7 +50,7 @@ class AsyncChatBackend:
         left = body.pop("max_new_tokens")
         if "logprobs" in body:
             body |= {"logprobs": True, "top_logprobs": body["logprobs"]}
-        body |= {"model": self._model, "stream": True}
+        body |= {"model": body.pop("lora", self._model), "stream": True}
         if self._max_tokens_known or left < UNBOUNDED:
             body["max_tokens"] = left
         turn = body.get("seed", 0)

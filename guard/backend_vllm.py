@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 try:
+    from vllm.exceptions import VLLMClientError
     from vllm.inputs import tokens_input
     from vllm.v1.engine.async_llm import AsyncLLM
 except ImportError as error:
@@ -50,6 +51,8 @@ class VllmBackend:
         self.engine = engine
         self.tokenizer = tokenizer
         self.reasoning_format = reasoning_format or ReasoningFormat.detect(tokenizer.get_vocab())
+        self.adapters: dict[str, Any] = {}
+        """LoRA requests of vLLM's by the names that `lora` in `sampling` may have."""
         self.num_open = 0
         """Runs that have begun and not been closed."""
         config = engine.model_config
@@ -57,6 +60,8 @@ class VllmBackend:
         """Tokens of prompt and generation together."""
         self.defaults: Mapping[str, Any] = config.get_diff_sampling_param()
         """The model's own sampling settings."""
+        self.why_no_form = self._why_no_form()
+        """A sentence where the engine cannot hold answers to a form; `None` where it can."""
         ends = config.try_get_generation_config().get("eos_token_id")
         marks = [tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id]
         marks += ends if isinstance(ends, list) else [ends]
@@ -67,7 +72,32 @@ class VllmBackend:
 
     def check(self, sampling: Mapping[str, Any]) -> None:
         """Raises ValueError for settings that vLLM does not take, or that the guard cannot keep."""
-        sampling_params(sampling, self.defaults, num_kept=0, left=1)
+        if sampling.get("lora") not in (None, *self.adapters):
+            raise ValueError(f"there is no adapter {sampling['lora']!r} here")
+        params = sampling_params(sampling, self.defaults, num_kept=0, left=1)
+        if params.structured_outputs is not None and self.why_no_form is not None:
+            raise ValueError(self.why_no_form)
+        config = self.engine.vllm_config
+        try:
+            params.verify(
+                config.model_config,
+                config.speculative_config,
+                config.structured_outputs_config,
+                self.tokenizer,
+            )
+        except VLLMClientError as error:
+            raise ValueError(f"vLLM does not take these sampling settings: {error}") from error
+
+    def _why_no_form(self) -> str | None:
+        """A grammar has to wait for the end of the chain of thought, which vLLM has to know."""
+        settings = self.engine.vllm_config.structured_outputs_config
+        waits = bool(settings.reasoning_parser) and not settings.enable_in_reasoning
+        if waits or not self.reasoning_format.open_reasoning:
+            return None
+        return (
+            "structured outputs of a model that reasons need vLLM's reasoning parser, or they bind "
+            'the chain of thought: start the engine with reasoning_parser, such as "qwen3"'
+        )
 
     def stream(self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]) -> "VllmStream":
         """Raises ValueError as `check` does."""
@@ -82,7 +112,8 @@ class VllmBackend:
                 tokens_input(context),
                 sampling_params(sampling, self.defaults, num_kept=num_kept, left=left),
                 f"rerail-{self._name}-{next(self._numbers)}",
-                lora_request=sampling.get("lora_request"),
+                lora_request=sampling.get("lora_request")
+                or self.adapters.get(sampling.get("lora", "")),
             )
         return VllmStream(self, run, self._vocabulary.stream(context).token)
 

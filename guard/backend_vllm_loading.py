@@ -3,12 +3,14 @@
 # pyright: reportMissingImports=false
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from transformers import AutoTokenizer
 from transformers.utils.hub import cached_file
+from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -29,16 +31,23 @@ def start_engine(name_or_path: str | Path, **engine_args: Any) -> AsyncLLM:
     not start; what its processes wrote to stderr says more then.
     """
     options = {"enable_prefix_caching": True, "disable_log_stats": True, **engine_args}
+    form = options.get("structured_outputs_config")
     try:
-        arguments = AsyncEngineArgs(model=located(name_or_path), **options)
-    except TypeError as error:
-        raise ValueError(f"{error}: give arguments of vLLM's AsyncEngineArgs") from error
-    try:
+        if isinstance(form, dict):  # as it comes out of JSON; vLLM's own command reads it so
+            options["structured_outputs_config"] = StructuredOutputsConfig(**form)
+        arguments = _arguments(located(name_or_path), options)
         with ending_with_this_program():
             return AsyncLLM.from_engine_args(arguments)
     except ValidationError as error:  # of many lines
         reason = error.errors()[0]["msg"].split("\n", 1)[0]
         raise ValueError(f"vLLM does not run {name_or_path} like this: {reason}") from error
+
+
+def _arguments(model: str, options: Mapping[str, Any]) -> AsyncEngineArgs:
+    try:
+        return AsyncEngineArgs(model=model, **options)
+    except TypeError as error:
+        raise ValueError(f"{error}: give arguments of vLLM's AsyncEngineArgs") from error
 
 
 def shut_down(engine: AsyncLLM) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 
 from vllm import SamplingParams
 from vllm.exceptions import VLLMClientError
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+from .answer_form import json_form
 
 _PASSED = frozenset(
     {
@@ -37,17 +39,29 @@ _PASSED = frozenset(
 )
 """What vLLM gets as it is."""
 
-SAMPLING = _PASSED | {"logprobs", "lora_request", "max_new_tokens", "min_tokens", "seed", "stop"}
+SAMPLING = _PASSED | {
+    "logprobs",
+    "lora",
+    "lora_request",
+    "max_new_tokens",
+    "min_tokens",
+    "response_format",
+    "seed",
+    "stop",
+    "structured_outputs",
+}
 """What `sampling` may hold, with vLLM's names; `max_tokens` is `max_new_tokens` as in all backends.
 `stop` ends a generation wherever it appears, as in vLLM; the text that completes it stays. With
-`logprobs` tokens carry their log probability and so many of the likeliest (0: only their own)."""
+`logprobs` tokens carry their log probability and so many of the likeliest (0: only their own).
+`lora` names an adapter of the backend's. `structured_outputs` is a mapping with vLLM's names
+(`json`, `regex`, `choice`, `grammar`, ...), and `response_format` OpenAI's word for the same (see
+answer_form.py for what it means to the guard)."""
 
 _WHY_NOT = {
     "best_of": "the guard reads every generation: ask for each of them",
     "max_tokens": "the name here is max_new_tokens",
     "n": "every generation is a stream of its own: ask for each of them",
     "prompt_logprobs": "the guard's tokens carry none",
-    "structured_outputs": "a grammar cannot go on from an injected trigger",
 }
 
 
@@ -87,12 +101,22 @@ def sampling_params(
             seed=_seed(given.get("seed"), num_kept),
             max_tokens=left,
             logprobs=given.get("logprobs"),
+            structured_outputs=_form(given),
             min_tokens=min(left, max(0, given.get("min_tokens", 0) - num_kept)),
             detokenize=bool(stop),  # text is made here, from the ids
             output_kind=RequestOutputKind.DELTA,
         )
     except (TypeError, VLLMClientError) as error:
         raise ValueError(f"vLLM does not take these sampling settings: {error}") from error
+
+
+def _form(given: Mapping[str, Any]) -> StructuredOutputsParams | None:
+    form = given.get("structured_outputs")
+    if "response_format" in given:
+        if form is not None:
+            raise ValueError("response_format and structured_outputs say the same: give one")
+        form = json_form(given["response_format"])
+    return None if form is None else StructuredOutputsParams(**form)
 
 
 def _seed(seed: int | None, num_kept: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from .answer_form import keeping_form
 from .config import GuardConfig
 from .detector import Detector, Thresholds
 from .prompt import Prompt
@@ -48,7 +49,7 @@ class Guard:
             except Exception as error:
                 failure = error
         session = Session(
-            self.config,
+            keeping_form(self.config, prompt.sampling),
             prompt,
             detector=detector.identity if detector is not None else "none",
             detector_state=state,

@@ -49,6 +49,9 @@ class Upstream:
 
     root: str
     model: str
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters of the model that the server lists beside it."""
+
     max_model_len: int | None
     """Tokens of prompt and answer together, where the server says so."""
 
@@ -89,7 +92,7 @@ class _Probe:
         self._settings = settings
 
     def upstream(self) -> Upstream:
-        model, max_model_len = self._model()
+        model, max_model_len, adapters = self._model()
         mode = self._mode(model)
         rendering = Rendering.NONE if mode is UpstreamMode.CHAT else self._rendering(model)
         if max_model_len is None and mode is not UpstreamMode.CHAT:
@@ -98,6 +101,7 @@ class _Probe:
         return Upstream(
             root=self._root,
             model=model,
+            adapters=adapters,
             max_model_len=max_model_len,
             mode=mode,
             rendering=rendering,
@@ -105,8 +109,8 @@ class _Probe:
             text_fields=self._text_fields(model) if mode is UpstreamMode.TEXT else {},
         )
 
-    def _model(self) -> tuple[str, int | None]:
-        """The model that is meant, and its context where it is said."""
+    def _model(self) -> tuple[str, int | None, tuple[str, ...]]:
+        """The model that is meant, its context where it is said, and its adapters."""
         listed = self._first_answer()
         cards = listed.get("data") if isinstance(listed, Mapping) else None
         models = {
@@ -120,13 +124,19 @@ class _Probe:
             )
         wanted = self._settings.model_name
         names = ", ".join(list(models)[:10])
-        if wanted is None and len(models) > 1:
+        whole = [each for each, card in models.items() if card.get("parent") not in models]
+        if wanted is None and len(whole) != 1:
             raise ValueError(f"the upstream {self._root} serves {names}: name one, --model-name")
-        name = wanted if wanted is not None else next(iter(models))
+        name = wanted if wanted is not None else whole[0]
         if name not in models:
             raise ValueError(f"the upstream {self._root} serves no {name!r}, but {names}")
-        length = models[name].get("max_model_len")
-        return name, length if isinstance(length, int) and length > 0 else None
+        card = models[name]
+        length = card.get("max_model_len") or models.get(str(card.get("parent")), {}).get(
+            "max_model_len"
+        )
+        adapters = tuple(each for each, card in models.items() if card.get("parent") == name)
+        known = length if isinstance(length, int) and length > 0 else None
+        return name, known, adapters
 
     def _first_answer(self) -> Any:
         """Waits for a server that is not there yet, if that is asked for."""

@@ -29,6 +29,7 @@ def serve(
     dtype: str | None = None,
     trust_remote_code: bool = False,
     engine_args: str | None = None,
+    lora_modules: tuple[str, ...] = (),
     settings: ServerSettings = ServerSettings(),  # noqa: B008  (frozen: sharing it is harmless)
     storing: Storing = Storing(),  # noqa: B008
     upstream: Annotated[UpstreamSettings, Parameter(name="*")] = UpstreamSettings(),  # noqa: B008
@@ -66,6 +67,7 @@ def serve(
     follow
         A file that names the model to serve, such as the `promoted.json` of `rerail train watch`:
         when it changes, new requests get the new model, and streams that run end with the old one.
+        With --engine vllm it may change the adapter over the model (--promotion stack).
     reasoning_parser
         The same as --reasoning-format, by the name that it has in vLLM.
     device
@@ -76,6 +78,9 @@ def serve(
         Run code that comes with the model. Only for models that you trust like a program.
     engine_args
         Arguments of vLLM's engine as a JSON object, such as '{"tensor_parallel_size": 2}'.
+    lora_modules
+        A LoRA adapter that --engine vllm serves beside the model: NAME=FOLDER; requests that ask
+        for the model NAME get it. May be given several times. An upstream's are found by asking it.
     """
     try:
         import fastapi  # noqa: F401
@@ -90,10 +95,15 @@ def serve(
     from .server_run import check_exposure, run_server
     from .server_service import Parts, Service
     from .trace_writer import TraceWriter
+    from .vllm_adapters import named_adapters
 
     if reasoning_parser is not None:
         with options_checked():
             ReasoningFormat.named(reasoning_parser)
+    with options_checked():
+        if lora_modules and engine != "vllm":
+            raise UsageError("--lora-modules is for --engine vllm: drop it, or name that engine")
+        adapters = named_adapters(lora_modules)
     choice = EngineChoice(
         model=ModelChoice(
             model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
@@ -104,6 +114,7 @@ def serve(
         upstream=upstream,
         upstream_api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
         engine_args=_json_object(engine_args, engine),
+        adapters=adapters,
     )
     with options_checked():
         engine = engine_name(engine, model)

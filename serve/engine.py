@@ -68,6 +68,12 @@ class Engine(Protocol):
     def stored_name(self) -> str: ...
 
     @property
+    def adapters(self) -> Mapping[str, str]:
+        """For those of the names that are answered under a LoRA adapter, which one: `lora` in
+        `sampling`."""
+        ...
+
+    @property
     def max_model_len(self) -> int:
         """Tokens of prompt and generation together."""
         ...

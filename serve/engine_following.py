@@ -7,8 +7,6 @@ service stays.
 
 import asyncio
 import json
-import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..guard import Message, Prompt
 from ..guard.backend_async import AsyncBackend
 from .engine import Engine, Option
+from .pointer_watch import PointerWatch, content
 from .server_logs import log_event
 
 if TYPE_CHECKING:
@@ -37,15 +36,10 @@ class FollowingEngine:
         """`pointer` is a JSON file with `model` and `adapter`, as `rerail train watch` writes it;
         it need not be there yet."""
         self._current = first
-        self._pointer = pointer
         self._load = load
-        self._poll_s = poll_s
-        self._read = _content(pointer)
-        self._ended = threading.Event()
         self._retired: dict[Engine, float] = {}
         """Engines that were followed, and when each was last seen busy."""
-        self._thread = threading.Thread(target=self._follow, name="rerail-follow", daemon=True)
-        self._thread.start()
+        self._watch = PointerWatch(pointer, self._take, poll_s=poll_s, between=self._let_go)
 
     @property
     def backend(self) -> AsyncBackend:
@@ -58,6 +52,10 @@ class FollowingEngine:
     @property
     def stored_name(self) -> str:
         return self._current.stored_name
+
+    @property
+    def adapters(self) -> Mapping[str, str]:
+        return self._current.adapters
 
     @property
     def max_model_len(self) -> int:
@@ -93,27 +91,15 @@ class FollowingEngine:
         return await self._current.ready()
 
     async def close(self) -> None:
-        self._ended.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._watch.close)
         for engine in (*self._retired, self._current):
             await engine.close()
 
-    def _follow(self) -> None:
-        while not self._ended.wait(self._poll_s):
-            self._let_go()
-            content = _content(self._pointer)
-            if content is None or content == self._read:
-                continue
-            self._read = content
-            try:
-                wanted = json.loads(content)
-                new = self._load(wanted["model"], wanted["adapter"])
-            except Exception as error:  # whatever is wrong with it, the old one serves on
-                log_event("new model not loaded", level=logging.ERROR, reason=str(error))
-                continue
-            old, self._current = self._current, new
-            self._retired[old] = time.monotonic()
-            log_event("model swapped", model=new.stored_name, before=old.stored_name)
+    def _take(self, model: str, adapter: str | None) -> None:
+        new = self._load(model, adapter)
+        old, self._current = self._current, new
+        self._retired[old] = time.monotonic()
+        log_event("model swapped", model=new.stored_name, before=old.stored_name)
 
     def _let_go(self) -> None:
         """Closes old engines once nothing has run on them for a while."""
@@ -150,14 +136,7 @@ def new_following_engine(choice: "EngineChoice", pointer: Path) -> FollowingEngi
             reasoning_format=choice.reasoning_format,
         )
 
-    content = _content(pointer)
-    wanted = {"model": choice.model.model, "adapter": None} if content is None else None
-    wanted = wanted or json.loads(content or "")
+    named = content(pointer)
+    wanted = {"model": choice.model.model, "adapter": None} if named is None else None
+    wanted = wanted or json.loads(named or "")
     return FollowingEngine(load(wanted["model"], wanted["adapter"]), pointer, load)
-
-
-def _content(pointer: Path) -> str | None:
-    try:
-        return pointer.read_text("utf-8")
-    except FileNotFoundError:
-        return None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ..guard import Message, Prompt, ReasoningFormat
@@ -52,6 +53,8 @@ class ThreadedPrompts:
 
 class PromptedEngine:
     """The base of engines: the part of `Engine` that makes prompts."""
+
+    adapters: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, prompts: Prompts) -> None:
         self._prompts = prompts

@@ -40,7 +40,8 @@ class UpstreamEngine(PromptedEngine):
     ) -> None:
         super().__init__(prompts)
         self.backend = backend
-        self.model_names = tuple(model_names)
+        self.model_names = (*model_names, *upstream.adapters)
+        self.adapters = {name: name for name in upstream.adapters}
         self.stored_name = upstream.model
         self.max_model_len = max_model_len
         self.options = options

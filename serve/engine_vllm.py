@@ -6,6 +6,7 @@ It belongs to the event loop of the server. What vLLM logs is its own; the comma
 import asyncio
 import os
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..guard import Event, Guard, Message
@@ -17,6 +18,7 @@ from .cli_errors import CommandFailed
 from .engine import Option
 from .engine_prompts import PromptedEngine, ThreadedPrompts, format_named
 from .options import ModelChoice
+from .vllm_adapters import adapter_arguments, lora_requests
 from .vllm_fields import vllm_fields
 
 if TYPE_CHECKING:
@@ -35,16 +37,19 @@ class VllmEngine(PromptedEngine):
         *,
         model_names: Sequence[str],
         reasoning_format: str = "auto",
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:
         if tokenizer is None:
             tokenizer = engine_tokenizer(engine)
         assert tokenizer is not None
         named = format_named(reasoning_format)
         self.backend = VllmBackend(engine, tokenizer, reasoning_format=named)
-        self.model_names = tuple(model_names)
+        self.backend.adapters = lora_requests(adapters or {})
+        self.adapters: Mapping[str, str] = {name: name for name in self.backend.adapters}
+        self.model_names = (*model_names, *self.adapters)
         self.stored_name = engine_identity(engine, self.model_names[0])
         self.max_model_len = self.backend.max_positions
-        self.options: Mapping[str, Option] = vllm_fields(len(tokenizer))
+        self.options: Mapping[str, Option] = vllm_fields(len(tokenizer), self.backend.check)
         self._engine = engine
         form = self.backend.reasoning_format
         super().__init__(ThreadedPrompts(tokenizer, form, self.stored_name))
@@ -56,7 +61,7 @@ class VllmEngine(PromptedEngine):
         await asyncio.to_thread(shut_down, self._engine)
 
 
-def new_vllm_engine(choice: "EngineChoice") -> VllmEngine:
+def new_vllm_engine(choice: "EngineChoice", kind: type[VllmEngine] = VllmEngine) -> VllmEngine:
     """Starts the engine that the command line asks for; takes half a minute and more.
 
     Raises `ValueError`, `OSError` or `CommandFailed` with a sentence.
@@ -64,8 +69,17 @@ def new_vllm_engine(choice: "EngineChoice") -> VllmEngine:
     arguments = engine_args(choice.model)
     if choice.max_model_len is not None:
         arguments["max_model_len"] = choice.max_model_len
+    twice = choice.adapters.keys() & set(choice.names)
+    if twice:
+        raise ValueError(f"{min(twice)} names the model and an adapter: give one another name")
+    arguments |= adapter_arguments(choice.adapters)
     engine = _started(arguments | dict(choice.engine_args))
-    return VllmEngine(engine, model_names=choice.names, reasoning_format=choice.reasoning_format)
+    return kind(
+        engine,
+        model_names=choice.names,
+        reasoning_format=choice.reasoning_format,
+        adapters=choice.adapters,
+    )
 
 
 def vllm_events(

@@ -25,6 +25,9 @@ class EngineChoice:
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of vLLM's engine, by its own names."""
 
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    """LoRA adapters beside the model, by the names that requests call them."""
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.served_names) or (self.model.model,)
@@ -97,8 +100,12 @@ def load_engine(name: str, choice: EngineChoice, follow: Path | None = None) -> 
     name = engine_name(name, choice.model.model)
     if follow is None:
         return ENGINES[name](choice)
-    if name != "transformers":
-        raise ValueError(f"--follow is for models in this process, and {name} runs elsewhere")
+    if name == "upstream":
+        raise ValueError("--follow is for models in this process, and an upstream runs elsewhere")
+    if name == "vllm":
+        from .engine_vllm_following import new_following_vllm_engine
+
+        return new_following_vllm_engine(choice, follow)
     from .engine_following import new_following_engine
 
     return new_following_engine(choice, follow)

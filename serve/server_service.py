@@ -196,6 +196,7 @@ class Service:
         """
         engine = self.engine
         backend: AsyncBackend = engine.backend
+        adapters = engine.adapters  # read once: it may be another one for the next request
         if request.stop:
             backend = StoppingBackend(backend, request.stop, everywhere=stop_everywhere)
         choices: list[Callable[[], AsyncGenerator[Event]]] = []
@@ -204,8 +205,13 @@ class Service:
             for _ in range(request.n):
                 index = len(choices)
                 sampling = request.sampling_of(index, budget)
+                model = prompt.model
+                if request.model in adapters:
+                    sampling["lora"] = adapters[request.model]
+                    model = f"{model}+{sampling['lora']}"
                 own = replace(
                     prompt,
+                    model=model,
                     sampling=sampling,
                     seed=request.seed,
                     topic=request.guard.topic if request.guard is not None else None,

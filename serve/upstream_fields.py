@@ -2,8 +2,10 @@
 
 A field that an upstream does not know it ignores in silence, so only those go there that servers
 of its kind take, and those that the operator names. Fields that speak of the whole answer
-(`response_format`, `guided_json`, `thinking_token_budget`) would start anew in the middle of an
-answer after an intervention; they are not among them.
+(`response_format`, `structured_outputs`, `thinking_token_budget`) start anew with every run, so
+where interventions are possible the operator has to name them: a form binds the chain of thought as
+well where the upstream does not know where that ends (vLLM: `--reasoning-parser`), and then an
+intervention breaks it. In answers of a prescribed form nothing is intervened (answer_form.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +75,7 @@ _VLLM: Mapping[str, Option] = {
 _FIELDS: Mapping[UpstreamMode, Mapping[str, Option]] = {
     UpstreamMode.IDS: _VLLM,
     UpstreamMode.TEXT: _COMMON,
-    UpstreamMode.CHAT: _OPENAI,
+    UpstreamMode.CHAT: {**_OPENAI, "response_format": AsItIs((dict,))},
 }
 
 

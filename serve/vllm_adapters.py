@@ -1,9 +1,62 @@
-"""Hands an adapter to a running vLLM server, through its runtime LoRA loading.
+"""LoRA adapters for vLLM: those that an engine here serves beside its model, and one handed to a
+running vLLM server, through its runtime LoRA loading.
 
 Requests that run keep the adapter that they began with; what comes after the call gets the new one.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Those that vLLM has room for; an adapter may have a lower one."""
+
+
+def named_adapters(given: Sequence[str]) -> dict[str, Path]:
+    """Adapters of a command line, `NAME=FOLDER` each. Raises ValueError for what is none."""
+    found: dict[str, Path] = {}
+    for each in given:
+        name, _, folder = each.partition("=")
+        if not name or not folder or name in found:
+            raise ValueError(f"--lora-modules {each}: give NAME=FOLDER, each name once")
+        found[name] = Path(folder)
+    return found
+
+
+def adapter_arguments(adapters: Mapping[str, Path]) -> dict[str, Any]:
+    """What vLLM's engine has to be told to make room for them. Raises ValueError for a folder that
+    holds no adapter."""
+    if not adapters:
+        return {}
+    rank = max(adapter_rank(folder) for folder in adapters.values())
+    room = next((each for each in _RANKS if each >= rank), None)
+    if room is None:
+        raise ValueError(f"an adapter of rank {rank} is beyond what vLLM takes, {_RANKS[-1]}")
+    return {"enable_lora": True, "max_lora_rank": room, "max_loras": len(adapters)}
+
+
+def lora_requests(adapters: Mapping[str, Path]) -> dict[str, Any]:
+    """vLLM's own name for them, by name."""
+    return {
+        name: lora_request(name, number, folder)
+        for number, (name, folder) in enumerate(adapters.items(), 1)
+    }
+
+
+def lora_request(name: str, number: int, folder: Path) -> Any:
+    """vLLM's own name for one; `number` is above 0 and no other's."""
+    from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
+
+    return LoRARequest(name, number, str(folder.resolve()))
+
+
+def adapter_rank(folder: Path) -> int:
+    """Raises ValueError for a folder that holds no adapter."""
+    try:
+        return int(json.loads((folder / "adapter_config.json").read_text("utf-8"))["r"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} holds no LoRA adapter: give a folder of peft's") from error
 
 
 def load_adapter(url: str, name: str, adapter: Path, *, timeout_s: float = 120.0) -> None:

@@ -1,7 +1,7 @@
 """Request fields that go to a vLLM engine in this process: those of its sampling parameters that
 still mean the same after an intervention. Checked here, so that no request fails half way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,9 +47,30 @@ class WordsOption:
         return value
 
 
-def vllm_fields(vocabulary_size: int) -> Mapping[str, Option]:
-    """Beside temperature, top_p, seed, stop and the lengths, which every engine takes."""
+@dataclass(frozen=True, slots=True)
+class FormOption:
+    """What an answer has to look like; the engine itself says whether it can hold it to that."""
+
+    name: str
+    check: Callable[[Mapping[str, Any]], None]
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError("give an object")
+        self.check({self.name: value})
+        return value
+
+
+def vllm_fields(
+    vocabulary_size: int, check: Callable[[Mapping[str, Any]], None]
+) -> Mapping[str, Option]:
+    """Beside temperature, top_p, seed, stop and the lengths, which every engine takes.
+
+    `check` is the backend's.
+    """
+    forms = ("response_format", "structured_outputs")
     return {
+        **{name: FormOption(name, check) for name in forms},
         "logprobs": NumberOption(0, 20, whole=True),
         "top_k": NumberOption(-1, 1_000_000, whole=True),
         "min_p": NumberOption(0.0, 1.0),

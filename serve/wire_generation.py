@@ -75,6 +75,8 @@ def read_generation(fields: Fields, engine: Engine, *, max_choices: int) -> Gene
                 sampling[name] = option.read(value)
             except ValueError as error:
                 raise invalid(name, str(error)) from error
+    if {"response_format", "structured_outputs"} <= sampling.keys():
+        raise invalid("structured_outputs", "response_format says the same: give one of them")
     seed = fields.whole("seed", -(2**63), 2**63 - 1)
     guard, user = fields.take("rerail"), fields.take("user")
     return GenerationRequest(

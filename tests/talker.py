@@ -89,6 +89,7 @@ class TalkerEngine:
     def __init__(self, talker: Talker | None = None, *, max_model_len: int = 2000) -> None:
         self.backend = talker or Talker()
         self.model_names = ("talker", "other-name")
+        self.adapters: dict[str, str] = {}
         self.stored_name = "talker@test"
         self.max_model_len = max_model_len
         self.options = {"top_k": NumberOption(-1, 100, whole=True)}

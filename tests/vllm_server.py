@@ -56,7 +56,9 @@ def vllm_python() -> str | None:
 
 
 @contextmanager
-def vllm_serve(arguments: Sequence[str] = ARGUMENTS) -> Iterator[VllmServer]:
+def vllm_serve(
+    arguments: Sequence[str] = ARGUMENTS, **further_environment: str
+) -> Iterator[VllmServer]:
     """The server, as `vllm serve` starts it; ready when the context begins."""
     from rerail.train.sandbox.shipped import model_folder
 
@@ -69,6 +71,7 @@ def vllm_serve(arguments: Sequence[str] = ARGUMENTS) -> Iterator[VllmServer]:
     where = ["--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment |= {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+    environment |= further_environment
     process = subprocess.Popen(
         [*command, *where, *arguments],
         env=environment,

@@ -157,7 +157,7 @@ def test_a_caller_on_a_loop_of_its_own(vllm_running: Any) -> None:
     [
         ({"n": 2}, "n cannot be used with the guard"),
         ({"prompt_logprobs": 1}, "carry none"),
-        ({"structured_outputs": {"json": {}}}, "grammar"),
+        ({"structured_outputs": {"json": {}}}, "reasoning parser"),
         ({"temprature": 1}, "unknown sampling setting 'temprature'"),
         ({"temperature": 9.0}, "temperature"),
         ({"max_new_tokens": 0}, "at least 1"),

@@ -1,13 +1,14 @@
 """Mixed load for a long time: `RERAIL_SOAK_MINUTES` (30) of it, on the shipped detector.
 
 Memory may grow while the detector learns words and the database fills its cache, so it is compared
-with what it was after a sixth of the time.
+with what it was after a sixth of the time. `--junitxml FILE` keeps the figures.
 """
 
 import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ async def _client(url: str, number: int, until_s: float) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 * MINUTES + 300)
-def test_mixed_load_for_a_long_time(tmp_path: Path) -> None:
+def test_mixed_load_for_a_long_time(
+    tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
+) -> None:
     with server_process(store=str(tmp_path / "traces.db"), delay_s=0.002, student=True) as server:
         child = psutil.Process(server.popen.pid)
         settled_mib = 0.0
@@ -73,6 +76,19 @@ def test_mixed_load_for_a_long_time(tmp_path: Path) -> None:
 
         num_traces = asyncio.run(run())
         wait_for(lambda: server.metric("rerail_store_waiting") == 0)
+        for name, figure in {
+            "minutes": MINUTES,
+            "settled_mib": settled_mib,
+            "last_mib": child.memory_info().rss / 2**20,
+            "traces": num_traces,
+            "stored": server.metric("rerail_store_stored"),
+            "lost": server.metric("rerail_store_lost"),
+            "leaked_tokens": server.metric("rerail_tokens_leaked_total"),
+            "unscanned": server.metric('rerail_scanned_generations_total{scanned="none"}'),
+            "interventions": server.metric("rerail_interventions_total"),
+            "open_files": child.num_fds(),
+        }.items():
+            record_testsuite_property(name, figure)
         assert child.memory_info().rss / 2**20 <= 1.05 * settled_mib
         assert server.metric("rerail_store_stored") == num_traces > 100
         assert server.metric("rerail_store_lost") == 0

@@ -1,0 +1,64 @@
+"""Watches a file that names a model and an adapter (`promoted.json` of `rerail train watch`)."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from .server_logs import log_event
+
+Take = Callable[[str, str | None], None]
+"""Takes over a model under an adapter, if there is one."""
+
+
+class PointerWatch:
+    """Hands over what the file names whenever it changes, in a thread of its own.
+
+    What cannot be taken over changes nothing: it is logged, and what was before stays.
+    """
+
+    def __init__(
+        self,
+        pointer: Path,
+        take: Take,
+        *,
+        poll_s: float = 1.0,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The file need not be there yet; what it names by now counts as taken. `between` is
+        called at every look."""
+        self._pointer = pointer
+        self._take = take
+        self._poll_s = poll_s
+        self._between = between
+        self._read = content(pointer)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="rerail-follow", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread, after what it is about."""
+        self._ended.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._ended.wait(self._poll_s):
+            self._between()
+            found = content(self._pointer)
+            if found is None or found == self._read:
+                continue
+            self._read = found
+            try:
+                wanted = json.loads(found)
+                self._take(wanted["model"], wanted["adapter"])
+            except Exception as error:  # whatever is wrong with it, the old one serves on
+                log_event("new model not loaded", level=logging.ERROR, reason=str(error))
+
+
+def content(pointer: Path) -> str | None:
+    """The file's text; `None` where there is none."""
+    try:
+        return pointer.read_text("utf-8")
+    except FileNotFoundError:
+        return None
