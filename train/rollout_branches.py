@@ -28,16 +28,18 @@ class BranchRun:
     first_trigger: str = ""
 
 
-def take_triggers_out(branches: Sequence[BranchRun]) -> None:
+def take_triggers_out(branches: Sequence[BranchRun], *, declining: bool) -> None:
     """Accepted branches become what the model wrote after their last trigger."""
     seen: set[tuple[int, tuple[int, ...]]] = set()
     for branch in branches:
         if branch.outcome is not Outcome.ACCEPTED:
             continue
         assert branch.owner.cue is not None
-        own = in_own_words(branch.owner.reading, branch.owner.cue, branch.run.reading)
-        if own is None:
-            branch.outcome = Outcome.NO_OWN_WORDS
+        own = in_own_words(
+            branch.owner.reading, branch.owner.cue, branch.run.reading, declining=declining
+        )
+        if isinstance(own, Outcome):
+            branch.outcome = own
             continue
         branch.run.reading = own
         if (identity := (id(branch.owner), own.ids)) in seen:

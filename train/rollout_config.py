@@ -33,6 +33,10 @@ class RolloutConfig:
     """Take the trigger out again from an accepted branch: the chosen side is then what the model
     wrote after it. For models to which the pool's sentences are foreign."""
 
+    declining: bool = False
+    """With `own_words`: only from the first step on that says no, by keywords; a branch without
+    one is no pair."""
+
     look_every: int = 4
     """Tokens between two looks of the detector at what is being generated."""
 
@@ -59,6 +63,8 @@ class RolloutConfig:
         for name in (*counts, "look_every", "prompts_at_once"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        if self.declining and not self.own_words:
+            raise ValueError("declining chooses among the model's own words: set own_words too")
         for name in ("settled_steps", "early_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:

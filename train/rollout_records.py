@@ -30,6 +30,7 @@ class Outcome(StrEnum):
     OWN_ANSWER_WRONG = "own answer to a task is wrong"
     NO_STEPS = "no step to put a trigger at"
     NO_OWN_WORDS = "wrote no step of its own after the trigger"
+    DID_NOT_DECLINE = "said no in none of its own steps after the trigger"
     DID_NOT_REFUSE = "did not refuse after the trigger"
 
 

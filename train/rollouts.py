@@ -48,7 +48,7 @@ def roll_out(
     _regenerate(branches, tools, config)
     _judge_branches(branches, tools)
     if config.own_words:
-        take_triggers_out(branches)
+        take_triggers_out(branches, declining=config.declining)
     return [
         rollout_record(
             run, original, outcome, [each for each in branches if each.owner is run], config
