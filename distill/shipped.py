@@ -273,7 +273,7 @@ class Recipe:
             self.pass_config(len(PASSES) - 1, before),
             out=self.out / "final",
             num_replayed=self._number(1300),
-            num_drills=self._number(300),
+            num_drills=self._number(700),
             num_apart=self._number(160),
             num_soft_traces=self._number(250),
             num_tries=self._number(1000),

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from ..guard.belief import BeliefWeights
+from ..guard.conversation import turn_parts
 from ..guard.detector import Thresholds
 from ..guard.inference import new_session
 from ..guard.step_encoder import CUE, HARM
@@ -139,7 +140,7 @@ def scored_stage(
     else:
         rows = []
         for trace in traces:
-            asked = request_passages(trace.request)
+            asked = _read_of(trace.request)
             rows += [maker.row(passage, "", None) for passage in asked]
             before = ""
             for step in read_steps(trace, config.max_steps):
@@ -155,13 +156,19 @@ def scored_stage(
         cues = None
         if trace.labels is not None:
             cues = np.array([label.is_cue for label in trace.labels[:num_thought]], np.float32)
-        first = start + len(request_passages(trace.request))
+        first = start + len(_read_of(trace.request))
         reading = float(log_odds[start:first, HARM].max())
         steps = log_odds[first : first + num_thought]
         answer = log_odds[first + num_thought : first + num_read]
         scored.append(ScoredTrace(trace.source, trace.harmful, reading, steps, cues, answer))
         start = first + num_read
     return scored
+
+
+def _read_of(request: str) -> tuple[str, ...]:
+    """What the runtime reads of a request; the passage that steps are read with comes first."""
+    found = request_passages(request)
+    return (*found, *turn_parts(found[0]))
 
 
 def read_steps(trace: LabelledTrace, max_steps: int) -> list[str]:
