@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from .cli_errors import CommandFailed, counted, options_checked, say
-from .options import Moment
+from .options import ModelChoice, Moment
 
 if TYPE_CHECKING:
     from ..distill.labels import LabelledTrace
@@ -24,10 +24,15 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 class TeacherChoice:
     """Who labels the traces that nobody has labelled."""
 
-    teacher: Literal["labels", "keywords", "sentence", "judge"] = "labels"
+    teacher: Literal["labels", "keywords", "sentence", "self", "judge"] = "labels"
     """`labels`: the files' own, and unlabelled traces on harmful requests count as safe;
-    `keywords`: the baseline; `sentence`: a classifier fitted on the labelled ones; `judge`: a
-    model behind an OpenAI-compatible endpoint."""
+    `keywords`: the baseline; `sentence`: a classifier fitted on the labelled ones; `self`: the
+    reasoning model that is to be guarded; `judge`: a model behind an OpenAI-compatible
+    endpoint."""
+
+    teacher_model: str | None = None
+    """The model that `--teacher self` asks about its first cue: a folder, a hub name, or
+    `sandbox`."""
 
     judge_url: str | None = None
     """The judge's address, such as https://host/v1."""
@@ -54,6 +59,8 @@ class TeacherChoice:
             raise ValueError("--teacher judge needs --judge-url and --judge-model")
         if self.teacher != "judge" and any(named):
             raise ValueError("--judge-url and --judge-model need --teacher judge")
+        if (self.teacher == "self") != (self.teacher_model is not None):
+            raise ValueError("--teacher self and --teacher-model go together")
 
     @contextmanager
     def ready(self, encoder: str, labelled: list["LabelledTrace"]) -> Iterator["Teacher"]:
@@ -90,6 +97,15 @@ class TeacherChoice:
             from ..distill.sentence_teacher import SentenceTeacher, load_embedder
 
             yield SentenceTeacher.from_traces(load_embedder(encoder), labelled)
+        elif self.teacher_model is not None:
+            from ..train.self_detector import SelfDetector
+            from ..train.self_questions import FewShotQuestions, SandboxQuestions
+            from .models import load_weights
+
+            choice = ModelChoice(model=self.teacher_model)
+            model, tokenizer = load_weights(choice)
+            questions = SandboxQuestions() if choice.is_sandbox else FewShotQuestions()
+            yield SelfDetector.from_transformers(model, tokenizer, questions=questions)
         else:
             yield KeywordTeacher() if self.teacher == "keywords" else LabelledFiles()
 
@@ -140,8 +156,9 @@ class Fitting:
     measured_sources: tuple[str, ...] = ("alpaca_r1_llama_8b",)
     """Files that are only measured on, neither trained nor calibrated."""
 
-    touchy_sources: tuple[str, ...] = ("essays_benign",)
-    """Files of harmless traces that read like harm and get their own false-alarm limit."""
+    touchy_sources: tuple[str, ...] = ("essays_benign", "drills_touchy")
+    """Files of harmless traces that read like harm and get their own false-alarm limit;
+    `drills_touchy`: short ones made on OR-Bench's and JailbreakBench's harmless requests."""
 
     harmless_limit: float = 0.01
     """Share of ordinary harmless traces that may be interrupted."""

@@ -67,6 +67,19 @@ def test_the_store_is_learned_from_with_a_teacher(rerail: CommandLine, encoder: 
     assert {json.loads(line)["id"] for line in remembered} >= {line["id"] for line in found}
 
 
+def test_the_model_itself_teaches(rerail: CommandLine, encoder: Path) -> None:
+    """The embedded model finds the first cues of traces that nobody has labelled."""
+    traces = rerail.home / "traces.jsonl"
+    write_rows((row | {"labels": None} for row in world_rows("train", 24, 5)), traces)
+    done = rerail(
+        "distill", "--traces", traces, "--teacher", "self", "--teacher-model", "sandbox",
+        "--encoder", encoder, "--out", "run", *QUICK,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    lines = (rerail.home / "run" / "labels-self.jsonl").read_text().splitlines()
+    assert any("C" in json.loads(line)["labels"] for line in lines)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -75,6 +88,7 @@ def test_the_store_is_learned_from_with_a_teacher(rerail: CommandLine, encoder: 
         (["--from-store", "--out", "r"], ["no labels", "--teacher"]),
         (["--teacher", "judge", "--traces", "t", "--out", "r"], ["--judge-url", "--judge-model"]),
         (["--judge-model", "m", "--traces", "t", "--out", "r"], ["--teacher judge"]),
+        (["--teacher", "self", "--traces", "t", "--out", "r"], ["--teacher-model"]),
         (["--since", "2h", "--traces", "t", "--out", "r"], ["--from-store"]),
         (["--teacher", "oracle", "--traces", "t", "--out", "r"], ["oracle", "sentence"]),
     ],
