@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import httpx
 from figures import Figure, report
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from server_process import running_command
 from vllm_server import MODEL, VllmServer, vllm_python, vllm_serve
 
 from rerail.guard.tokenizer_folder import FolderTokenizer
@@ -36,7 +36,7 @@ COMMAND = "python tests/bench/bench_server.py"
 SERVE = "import sys; from rerail.serve.cli import main; sys.exit(main())"
 NUM_TOKENS = 120
 NUM_STREAMS = 32
-ROUNDS = 20
+ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +110,8 @@ def rerail_serve(vllm: VllmServer) -> Iterator[str]:
     """The server in front, and its address."""
     command = [sys.executable, "-c", SERVE, "serve", vllm.url, "--port", "0", "--no-store"]
     options = ["--tokenizer", str(vllm.folder), "--threshold", "1", "--threshold-inside", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, *options], stderr=subprocess.PIPE, text=True, env=environment
-    )
-    assert process.stderr is not None
-    try:
-        url, ready = "", False
-        while not (url and ready):
-            line = json.loads(process.stderr.readline())
-            url, ready = line.get("address", url), ready or line["message"] == "ready"
-        yield url
-    finally:
-        process.terminate()
-        process.communicate()
+    with running_command([*command, *options]) as server:  # its log has to be read all the while
+        yield server.url
 
 
 async def measure(vllm_url: str, rerail_url: str, asked: list[str]) -> list[Figure]:
