@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from ..train.preference_config import Arm
 from ..train.rounds_config import RoundsConfig
-from ..train.sandbox_settings import suited_to_sandbox
 
 
 def arms(
@@ -43,8 +42,6 @@ def arms(
     from .cli_train import check_extras, set_up
 
     check_extras()
-    if run.model == "sandbox":
-        run = suited_to_sandbox(run)
     set_up(run.model)
     found = [pair for path in pairs for pair in read_pairs(path)]
     base, results = compare_arms(run, found, out, arms=arm, told=say)

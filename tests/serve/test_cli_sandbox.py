@@ -17,9 +17,9 @@ USUAL = PreferenceConfig()
 NOWHERE = ("--out", "nowhere")
 
 
-def run_of(*flags: str, file: Path | None = None) -> RoundsConfig:
-    """The settings with which `rerail train rounds` would begin."""
-    tokens = ("train", "rounds", *NOWHERE, *flags)
+def run_of(*flags: str, file: Path | None = None, command: str = "rounds") -> RoundsConfig:
+    """The settings with which `rerail train rounds`, or another command, would begin."""
+    tokens = ("train", command, *NOWHERE, *flags)
     app = new_app(tokens)
     app.config = (fill_in_for_sandbox,)
     if file is not None:
@@ -58,6 +58,13 @@ def test_a_file_may_set_it_and_may_give_usual_values(tmp_path: Path) -> None:
     run = run_of(file=file)
     assert run.training.learning_rate == USUAL.learning_rate
     assert run.training.beta == SANDBOX_ROUNDS.training.beta
+
+
+def test_arms_of_the_embedded_model_get_them_without_a_switch() -> None:
+    pairs = ("--pairs", "pairs.jsonl")
+    assert run_of(*pairs, command="arms") == SANDBOX_ROUNDS
+    assert run_of(*pairs, "--model", "sandbox", command="arms") == SANDBOX_ROUNDS
+    assert run_of(*pairs, "--model", "mine", command="arms") == RoundsConfig(model="mine")
 
 
 def test_other_commands_are_left_alone() -> None:
