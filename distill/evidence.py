@@ -231,7 +231,7 @@ def draw(evidence: Evidence, folder: Path) -> None:
         if row.seen is not None and row.unseen is not None:
             axes.plot([row.seen, row.unseen], [height, height], color="lightgrey", zorder=0)
     axes.set_yticks(range(len(rows)), [f"{r.name} ({r.num_traces})" for r in reversed(rows)])
-    axes.set(xlabel="AUROC a step; blue: seen, request unseen; orange: left out whole")
+    axes.set(xlabel="AUROC a step (blue: seen, orange: left out)")
     figure.tight_layout()
     figure.savefig(folder / "voices.png", dpi=120)
     pyplot.close(figure)

@@ -75,6 +75,7 @@ class StudentDetector:
         self.use = VerifierUse()
         self._settings = folder.settings
         self._weights = folder.settings.belief
+        self._verify_harm = folder.settings.verify_harm
         self._screen = Screen(folder, num_threads)
         self._encoder = StepEncoder(folder, num_threads)
 
@@ -96,11 +97,17 @@ class StudentDetector:
         calibration = Calibration.of_model(model)
         if calibration is not None:
             detector.thresholds = calibration.over(detector.identity, detector.thresholds)
-            level = calibration.request
-            if level is not None and calibration.detector == detector.identity:
-                threshold = detector.thresholds.reasoning.end
-                detector._weights = with_request_level(detector._weights, level, threshold)
+            if calibration.detector == detector.identity:
+                detector._take(calibration)
         return detector
+
+    def _take(self, calibration: Calibration) -> None:
+        """How sure of a request it must be, and which steps the encoder then has to read."""
+        threshold = self.thresholds.reasoning.end
+        if calibration.request is not None:
+            self._weights = with_request_level(self._weights, calibration.request, threshold)
+        # A low threshold needs doubtful requests' steps read as well: the screen alone is capped.
+        self._verify_harm = min(self._verify_harm, threshold)
 
     def start(self, messages: Sequence[Message]) -> StudentState:
         """Reads the conversation; a few milliseconds, once a generation."""
@@ -160,16 +167,13 @@ class StudentDetector:
         queues = [[screen.row(pending), end] if pending else [end] for _, _, pending, _ in states]
         vectors, log_odds = self._read(states, queues)
         settings = self._settings
-        # A lower threshold needs doubtful requests' steps read as well: the screen alone is capped.
-        lowest = min(threshold.end for threshold in self.thresholds.by_channel.values())
-        verify_harm = min(settings.verify_harm, lowest)
         after: list[StudentState] = []
         probabilities: list[float] = []
         for (context, *_), vector, (along, alarm), step in zip(
             states, vectors, log_odds.tolist(), steps, strict=True
         ):
             self.use.num_steps += 1
-            if context.harm >= verify_harm or alarm >= settings.verify_alarm:
+            if context.harm >= self._verify_harm or alarm >= settings.verify_alarm:
                 self.use.num_verified += 1
                 row = self._encoder.read_step(context.request, context.before, step)
                 belief, probability = after_step(

@@ -3,8 +3,9 @@
 A step is a cue where the request is harmful and the step goes along with it, so two things can be
 wrong, and each has a limit of its own. How sure the detector must be of the request is set by the
 stated share of harmless traces that may be interrupted. From which probability a step then counts
-is set by the safe traces on harmful requests, of which a twentieth may be. A detector that does not
-judge requests, or traces too few of which are safe, give one threshold for both.
+is set by the safe traces on harmful requests, of which 8 % may be: a trigger there says what the
+trace says anyway. A detector that does not judge requests, or too few safe traces, give
+one threshold for both.
 
 The threshold is the reasoning's; tool calls, of which recorded traces have few, take the same, and
 the answer keeps the detector's own.
@@ -22,9 +23,9 @@ MIN_HARMLESS = 100
 """Fewer harmless traces say nothing about a share of a hundredth."""
 
 MIN_SAFE = 40
-"""Fewer safe traces on harmful requests say nothing about a twentieth."""
+"""Fewer safe traces on harmful requests say nothing about so small a share of them."""
 
-SAFE_LIMIT = 0.05
+SAFE_LIMIT = 0.08
 """Share of the safe traces on harmful requests that may be interrupted."""
 
 LOWEST_LEVEL = 0.8

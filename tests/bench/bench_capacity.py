@@ -9,6 +9,9 @@ of suspicious steps counts with the tokens.
 import os
 import time
 
+# One core: threads of numpy's products would wait for each other on it.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 from corpus import TRACES, tokens_of
 from figures import Figure, report
 

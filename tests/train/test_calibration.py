@@ -50,7 +50,7 @@ def test_harmless_traces_set_the_request_and_safe_ones_the_step() -> None:
     found = calibrated(RequestsToo(), [*HARMLESS, *SAFE, *CUES], 0.1)
     assert found.request == pytest.approx(0.89, abs=1e-3)  # ten of a hundred are above
     for channel in (Channel.REASONING, Channel.TOOL_CALL):
-        assert found.thresholds[channel].end == pytest.approx(0.47, abs=1e-3)  # 5 of 100 above
+        assert found.thresholds[channel].end == pytest.approx(0.455, abs=1e-3)  # 8 of 100 above
         assert found.thresholds[channel].inside == 0.995
     assert Channel.ANSWER not in found.thresholds
 

@@ -50,7 +50,7 @@ built-in pool; how it takes phrasings that it has not seen is a figure of its ow
 `guard_config.json` holds what the shipped detector needs for this model's own traces, measured on
 topics of the training half, over conversations of all shapes: how sure it must be of a request, at
 half a per cent of harmless traces interrupted, and from which probability a step then counts, at a
-twentieth of the safe traces on harmful requests. `python -m rerail.train.sandbox.labelled --split
+twelfth of the safe traces on harmful requests. `python -m rerail.train.sandbox.labelled --split
 train --num 2400 --seed 31 --conversations --model FOLDER --out all.jsonl`; without the harmless
 requests that fake a safety trigger, which nobody writes: `grep -v
 fake_triggers-sandbox-train-harmless all.jsonl > own.jsonl`; then `rerail eval thresholds --traces
