@@ -1,13 +1,12 @@
 """Settings that suit the embedded model, for `rerail train rounds --sandbox` and for `rerail train
 arms` on it, wherever neither the command line nor the YAML file gives one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict as ConfigSections
 
-_ROUNDS, _ARMS = ("train", "rounds"), ("train", "arms")
 _OFF = ("false", "no", "n", "0", "f")
 """What a switch takes for no."""
 
@@ -16,7 +15,7 @@ def fill_in_for_sandbox(app: App, commands: Sequence[str], arguments: ArgumentCo
     """The last of the sources of a command's options: what another has given stays, even where it
     is the usual value."""
     command = tuple(commands)
-    meant = {_ROUNDS: _switched_on, _ARMS: _of_embedded_model}.get(command)
+    meant = _MEANT.get(command)
     if meant is None or not meant(arguments):
         return
     from ..train.sandbox_settings import sandbox_flags
@@ -38,3 +37,10 @@ def _of_embedded_model(arguments: ArgumentCollection) -> bool:
     """Whether no other model was named."""
     named = next(each for each in arguments if each.name == "--model")
     return all(token.value == "sandbox" for token in named.tokens)
+
+
+_MEANT: Mapping[tuple[str, ...], Callable[[ArgumentCollection], bool]] = {
+    ("train", "rounds"): _switched_on,
+    ("train", "arms"): _of_embedded_model,
+}
+"""When the embedded model is meant, by command."""

@@ -17,6 +17,7 @@ def write_sandbox(folder: Path, scale: float) -> None:
     from ..distill.shipped import SANDBOX_REQUESTS, SANDBOX_WORLD, SANDBOX_WRITTEN
     from ..train.sandbox.labelled import model_rows, request_rows, world_rows, write_rows
     from ..train.sandbox.shipped import model_folder
+    from ..train.sandbox.world import prompts
 
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -26,7 +27,9 @@ def write_sandbox(folder: Path, scale: float) -> None:
     for name, rows in {
         SANDBOX_WORLD: lambda: world_rows("train", number(1500), 21),
         SANDBOX_REQUESTS: lambda: request_rows("train", number(3800), 22),
-        SANDBOX_WRITTEN: lambda: model_rows("train", number(600), 24, model_folder()),
+        SANDBOX_WRITTEN: lambda: model_rows(
+            prompts("train", num=number(600), seed=24), 24, model_folder()
+        ),
     }.items():
         if not (folder / name).exists():
             partial = folder / f"{name}.partial"

@@ -10,8 +10,10 @@ from command_line import CommandLine, refused
 from golden_traces import allowed, intervened
 from tiny_traces import write_trace_file
 
+from rerail.distill.shipped import SANDBOX_REQUESTS, SANDBOX_WORLD, SANDBOX_WRITTEN
 from rerail.guard.store import Store
 from rerail.guard.student_folder import StudentFolder
+from rerail.serve.distill_files import write_sandbox
 from rerail.train.sandbox.labelled import world_rows, write_rows
 
 QUICK = ("--encoder-epochs", "1", "--screen-epochs", "1", "--num-tries", "20", "--num-folds", "3")
@@ -119,6 +121,17 @@ def test_a_judge_that_does_not_answer_is_one_sentence(rerail: CommandLine, encod
         "--judge-model", "m", "--judge-retries", "0", "--encoder", encoder, "--out", "r", *QUICK,
     )  # fmt: skip
     refused(done, 1, "judge at http://127.0.0.1:9/v1 kept failing", "goes on from there")
+
+
+def test_the_sandbox_s_files_are_written_once(tmp_path: Path) -> None:
+    write_sandbox(tmp_path, 0.001)
+    files = {name: tmp_path / name for name in (SANDBOX_WORLD, SANDBOX_WRITTEN, SANDBOX_REQUESTS)}
+    written = {name: path.read_text() for name, path in files.items()}
+    assert all(len(text.splitlines()) >= 12 for text in written.values())
+    assert {json.loads(line)["model"] for line in written[SANDBOX_WRITTEN].splitlines()}
+    files[SANDBOX_WORLD].write_text("kept\n")
+    write_sandbox(tmp_path, 0.001)
+    assert files[SANDBOX_WORLD].read_text() == "kept\n"
 
 
 @pytest.mark.slow
