@@ -128,7 +128,8 @@ def test_the_sandbox_s_files_are_written_once(tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in (SANDBOX_WORLD, SANDBOX_WRITTEN, SANDBOX_REQUESTS)}
     written = {name: path.read_text() for name, path in files.items()}
     assert all(len(text.splitlines()) >= 12 for text in written.values())
-    assert {json.loads(line)["model"] for line in written[SANDBOX_WRITTEN].splitlines()}
+    labelled = [json.loads(line)["labels"] for line in written[SANDBOX_WRITTEN].splitlines()]
+    assert {"C", "N"} <= set("".join(labelled))
     files[SANDBOX_WORLD].write_text("kept\n")
     write_sandbox(tmp_path, 0.001)
     assert files[SANDBOX_WORLD].read_text() == "kept\n"
