@@ -32,6 +32,9 @@ class GivenLogprob:
     offset: int
     """Where its token begins in the generated text."""
 
+    end: int
+    """Where its token ends there."""
+
 
 class LogprobTap:
     """The values of one choice."""
@@ -91,7 +94,7 @@ class LogprobTap:
             self._begun = self._begun or (wanted and not kept.texts[position].isspace())
             wanted = wanted and self._begun
             if value is not None and sampled and wanted:
-                given.append(GivenLogprob(value, start))
+                given.append(GivenLogprob(value, start, after))
         return tuple(given)
 
     def retracted(self, end: int) -> None:

@@ -105,7 +105,8 @@ class Deltas:
         num_logprobs = 0
         if self._tap is not None:
             self._tap.retracted(event.end)
-            num_logprobs = sum(each.offset >= event.end for each in self._given.logprobs)
+            # by its end: a step may begin within a token, and that token goes with it
+            num_logprobs = sum(each.end > event.end for each in self._given.logprobs)
         num_reasoning = _num_shared(self._given.reasoning, stays.reasoning)
         num_content = _num_shared(self._given.content, stays.content)
         delta = Delta(

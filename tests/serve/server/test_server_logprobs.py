@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 from serving import Running, serving
-from talker import TalkerEngine, likelihood
+from talker import Talker, TalkerEngine, likelihood
 
 from rerail.guard import GuardConfig
 from rerail.serve.engine import NumberOption
@@ -15,8 +15,8 @@ CUE = "say Calm.</think>\n\nFirst. A wicked thing. Last."
 CALM = "say Calm.</think>\n\nFirst come,\nthen so on."
 
 
-def engine() -> TalkerEngine:
-    made = TalkerEngine()
+def engine(delay_s: float = 0.0) -> TalkerEngine:
+    made = TalkerEngine(Talker(delay_s=delay_s))
     made.options["logprobs"] = NumberOption(0, 20, whole=True)  # type: ignore[index]
     return made
 
@@ -83,9 +83,11 @@ def test_of_completions(client: openai.OpenAI) -> None:
     assert streamed == found.tokens
 
 
-def test_what_is_taken_back_takes_its_values_along() -> None:
+@pytest.mark.parametrize("delay_s", [0.0, 0.01])
+def test_what_is_taken_back_takes_its_values_along(delay_s: float) -> None:
+    """Whether the tokens of the step left in one piece with its verdict or one by one before it."""
     with (
-        serving(engine(), config=GuardConfig(hold="none")) as running,
+        serving(engine(delay_s), config=GuardConfig(hold="none")) as running,
         openai.OpenAI(base_url=f"{running.url}/v1", api_key="none") as client,
     ):
         (choice,) = chat(client, CUE, logprobs=True).choices
