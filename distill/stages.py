@@ -1,7 +1,6 @@
 """The stages of a distillation; each leaves a file in the run's folder and reads it if there."""
 
 import json
-import math
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,8 @@ from onnxruntime import InferenceSession
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
-from ..guard.belief import BeliefWeights
-from ..guard.conversation import turn_parts
+from ..guard.belief import BeliefWeights, log_odds
+from ..guard.conversation import request_texts
 from ..guard.detector import Thresholds
 from ..guard.inference import new_session
 from ..guard.step_encoder import CUE, HARM
@@ -31,7 +30,7 @@ from ..guard.student_folder import (
 from .belief_fit import ScoredTrace
 from .config import DistillConfig
 from .encoder_data import encoder_examples
-from .encoder_examples import MAX_ANSWER_STEPS, request_passages
+from .encoder_examples import MAX_ANSWER_STEPS
 from .encoder_fit import RowMaker, fit_encoder, run_rows
 from .encoder_model import EncoderModel
 from .export import export_encoder
@@ -167,8 +166,7 @@ def scored_stage(
 
 def _read_of(request: str) -> tuple[str, ...]:
     """What the runtime reads of a request; the passage that steps are read with comes first."""
-    found = request_passages(request)
-    return (*found, *turn_parts(found[0]))
+    return request_texts([{"role": "user", "content": request}]) or ("",)
 
 
 def read_steps(trace: LabelledTrace, max_steps: int) -> list[str]:
@@ -257,7 +255,7 @@ def student_settings(
         thresholds=thresholds,
         belief=weights,
         verify_harm=config.verify_harm,
-        verify_alarm=math.log(config.verify_alarm / (1 - config.verify_alarm)),
+        verify_alarm=log_odds(config.verify_alarm),
         request_tokens=config.lengths.request,
         context_tokens=config.lengths.context,
         step_tokens=config.lengths.step,

@@ -69,6 +69,12 @@ def passages(messages: Sequence[Message]) -> tuple[str, ...]:
     return (turns[-1], " ".join(turns[-3:]))
 
 
+def request_texts(messages: Sequence[Message]) -> tuple[str, ...]:
+    """All that is read to judge what is asked for: the passages, then the parts of the first."""
+    texts = passages(messages)
+    return (*texts, *turn_parts(texts[0])) if texts else ()
+
+
 def turn_parts(turn: str) -> tuple[str, ...]:
     """A long turn in overlapping parts of a few sentences; empty for a turn that is not long."""
     if len(turn) <= _LONG_TURN:

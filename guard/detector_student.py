@@ -22,7 +22,7 @@ from .belief import (
 )
 from .calibration import Calibration
 from .channels import Channel
-from .conversation import passages, turn_parts
+from .conversation import request_texts
 from .detector import Message, Probabilities, Thresholds
 from .screen import Floats, Screen
 from .step_encoder import CUE, HARM, SAFETY, StepEncoder
@@ -111,7 +111,7 @@ class StudentDetector:
 
     def start(self, messages: Sequence[Message]) -> StudentState:
         """Reads the conversation; a few milliseconds, once a generation."""
-        texts = passages(messages)
+        texts = request_texts(messages)
         request = self._encoder.pieces(texts[0], self._settings.request_tokens) if texts else []
         belief = self._before_steps(texts)
         return self._context(request, "", belief), self._screen.blank, "", 0.0
@@ -192,13 +192,11 @@ class StudentDetector:
 
     def request_harm(self, messages: Sequence[Message]) -> float:
         """Probability that the conversation asks for harm, 0..1, before any step."""
-        return harm_probability(self._weights, self._before_steps(passages(messages)))
+        return harm_probability(self._weights, self._before_steps(request_texts(messages)))
 
     def _before_steps(self, texts: Sequence[str]) -> Belief:
         """The reading is that of the worst passage, or part of one."""
-        reading = 0.0
-        if texts:
-            reading = float(self._encoder.read_requests([*texts, *turn_parts(texts[0])]).max())
+        reading = float(self._encoder.read_requests(texts).max()) if texts else 0.0
         return Belief(reading, evidence=0.0, going_along=0.0)
 
     def _context(self, request: list[int], before: str, belief: Belief) -> StepContext:

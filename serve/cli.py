@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict as ConfigSections
@@ -150,12 +150,13 @@ def _launcher(app: App, *, is_program: bool) -> None:
         debug
             Show the traceback of an error.
         """
-        app.config = (fill_in_for_sandbox,)
+        sources: list[Any] = [fill_in_for_sandbox]
         if config is not None:
             sections = read_config(
                 config, {path: function is not None for path, (function, _) in COMMANDS.items()}
             )
-            app.config = (ConfigSections(data=sections, source=str(config)), fill_in_for_sandbox)
+            sources.insert(0, ConfigSections(data=sections, source=str(config)))
+        app.config = tuple(sources)
         try:
             command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         except CycloptsError as error:

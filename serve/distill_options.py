@@ -99,12 +99,12 @@ class TeacherChoice:
             yield SentenceTeacher.from_traces(load_embedder(encoder), labelled)
         elif self.teacher_model is not None:
             from ..train.self_detector import SelfDetector
-            from ..train.self_questions import FewShotQuestions, SandboxQuestions
+            from ..train.self_questions import questions_for
             from .models import load_weights
 
             choice = ModelChoice(model=self.teacher_model)
             model, tokenizer = load_weights(choice)
-            questions = SandboxQuestions() if choice.is_sandbox else FewShotQuestions()
+            questions = questions_for(taught=choice.is_sandbox)
             yield SelfDetector.from_transformers(model, tokenizer, questions=questions)
         else:
             yield KeywordTeacher() if self.teacher == "keywords" else LabelledFiles()

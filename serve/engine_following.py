@@ -6,7 +6,6 @@ service stays.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..guard import Message, Prompt
 from ..guard.backend_async import AsyncBackend
 from .engine import Engine, Option
-from .pointer_watch import PointerWatch, content
+from .pointer_watch import PointerWatch, content, named_in
 from .server_logs import log_event
 
 if TYPE_CHECKING:
@@ -136,7 +135,6 @@ def new_following_engine(choice: "EngineChoice", pointer: Path) -> FollowingEngi
             reasoning_format=choice.reasoning_format,
         )
 
-    named = content(pointer)
-    wanted = {"model": choice.model.model, "adapter": None} if named is None else None
-    wanted = wanted or json.loads(named or "")
-    return FollowingEngine(load(wanted["model"], wanted["adapter"]), pointer, load)
+    there = content(pointer)
+    model, adapter = (choice.model.model, None) if there is None else named_in(there)
+    return FollowingEngine(load(model, adapter), pointer, load)

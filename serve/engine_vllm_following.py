@@ -6,14 +6,12 @@ that requests from then on are given. Streams that run keep theirs, through inte
 """
 
 import asyncio
-import json
-from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .engine_vllm import VllmEngine, new_vllm_engine
-from .pointer_watch import PointerWatch, content
+from .pointer_watch import PointerWatch, content, named_in
 from .server_logs import log_event
 from .vllm_adapters import adapter_rank, lora_request
 
@@ -77,9 +75,8 @@ def new_following_vllm_engine(choice: "EngineChoice", pointer: Path) -> VllmEngi
     assert isinstance(engine, FollowingVllmEngine)
     room: Any = choice.engine_args.get("max_lora_rank", 16)
     followed = FollowedAdapters(engine, choice.model.model, room)
-    named = content(pointer)
-    if named is not None:
-        wanted: Mapping[str, Any] = json.loads(named)
-        followed.take(wanted["model"], wanted["adapter"])
+    there = content(pointer)
+    if there is not None:
+        followed.take(*named_in(there))
     engine.watch = PointerWatch(pointer, followed.take)
     return engine

@@ -50,10 +50,15 @@ class PointerWatch:
                 continue
             self._read = found
             try:
-                wanted = json.loads(found)
-                self._take(wanted["model"], wanted["adapter"])
+                self._take(*named_in(found))
             except Exception as error:  # whatever is wrong with it, the old one serves on
                 log_event("new model not loaded", level=logging.ERROR, reason=str(error))
+
+
+def named_in(text: str) -> tuple[str, str | None]:
+    """The model, and the adapter if there is one, of such a file. Raises ValueError or KeyError."""
+    wanted = json.loads(text)
+    return wanted["model"], wanted["adapter"]
 
 
 def content(pointer: Path) -> str | None:

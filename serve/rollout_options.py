@@ -97,7 +97,7 @@ class JudgingChoice:
         """Raises ValueError for a detector that is not there, or that the engine cannot serve."""
         from ..train.cue_finders import DetectorFinder, ExactFinder
         from ..train.self_detector import SelfDetector
-        from ..train.self_questions import FewShotQuestions, SandboxQuestions
+        from ..train.self_questions import questions_for
         from .detectors import detector_for
 
         if self.detector == "exact":
@@ -110,7 +110,7 @@ class JudgingChoice:
             engine.generator,
             reader,
             engine.likelihoods,
-            questions=SandboxQuestions() if sandbox else FewShotQuestions(),
+            questions=questions_for(taught=sandbox),
             config=config,
             model=engine.identity,
         )

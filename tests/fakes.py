@@ -52,3 +52,24 @@ class WordDetector:
                 for text, value in zip(texts, values, strict=True)
             ]
         return np.array(values, dtype=np.float32)
+
+
+class ThirdStep:
+    """Takes the third step of every stream for a cue, where the question asks for it."""
+
+    identity = "third@test"
+    thresholds = Thresholds.uniform(1.0, 0.5)
+
+    def start(self, messages: Sequence[Message]) -> int:
+        return 0 if "calmly" not in str(messages[-1]["content"]) else -1000
+
+    def score(
+        self, states: Sequence[int], texts: Sequence[str], channels: Sequence[Channel]
+    ) -> tuple[list[int], Probabilities]:
+        return list(states), np.zeros(len(states), dtype=np.float32)
+
+    def end_step(
+        self, states: Sequence[int], steps: Sequence[str]
+    ) -> tuple[list[int], Probabilities]:
+        found = np.array([state == 2 for state in states], dtype=np.float32)
+        return [state + 1 for state in states], found

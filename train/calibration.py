@@ -4,8 +4,8 @@ A step is a cue where the request is harmful and the step goes along with it, so
 wrong, and each has a limit of its own. How sure the detector must be of the request is set by the
 stated share of harmless traces that may be interrupted. From which probability a step then counts
 is set by the safe traces on harmful requests, of which 8 % may be: a trigger there says what the
-trace says anyway. A detector that does not judge requests, or too few safe traces, give
-one threshold for both.
+trace says anyway. A detector that does not judge requests, or too few safe traces, give one
+threshold for both.
 
 The threshold is the reasoning's; tool calls, of which recorded traces have few, take the same, and
 the answer keeps the detector's own.

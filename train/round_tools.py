@@ -22,7 +22,7 @@ from .rounds_config import Finder, JudgeName, RoundsConfig
 from .sandbox.kinds import Kind, Split
 from .sandbox.shipped import resolved
 from .self_detector import Method, SelfDetector, SelfDetectorConfig
-from .self_questions import FewShotQuestions, SandboxQuestions
+from .self_questions import questions_for
 
 _HELD_OUT = 5
 """One prompt of so many is held out where no gate prompts are named."""
@@ -92,7 +92,7 @@ def self_finder(config: RoundsConfig, model: Any, tokenizer: Any) -> CueFinder:
         model,
         tokenizer,
         batch_size=config.batch_size,
-        questions=SandboxQuestions() if config.on_sandbox_world else FewShotQuestions(),
+        questions=questions_for(taught=config.on_sandbox_world),
         config=SelfDetectorConfig(
             method=Method(config.self_detection), threshold=config.self_threshold
         ),

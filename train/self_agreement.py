@@ -20,7 +20,7 @@ from .run_folder import write_record
 from .sandbox.kinds import Kind, Split
 from .sandbox.world import generate_traces
 from .self_detector import Method, SelfDetector, SelfDetectorConfig
-from .self_questions import FewShotQuestions, SandboxQuestions
+from .self_questions import questions_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def main() -> None:
         cases, truths = sandbox_cases(arguments.num, arguments.seed)
     else:
         cases, truths = labelled_cases(list(read_traces([arguments.traces]))[: arguments.num])
-    questions = SandboxQuestions() if sandbox else FewShotQuestions()
+    questions = questions_for(taught=sandbox)
     finders: dict[str, CueFinder] = {
         method.value: SelfDetector.from_transformers(
             model,

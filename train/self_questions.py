@@ -157,6 +157,11 @@ class FewShotQuestions:
         return [{"role": "user", "content": content}]
 
 
+def questions_for(*, taught: bool) -> Questions:
+    """Sandbox models are `taught` to be asked in a way of their own; others get examples."""
+    return SandboxQuestions() if taught else FewShotQuestions()
+
+
 def _numbered(request: str, steps: Sequence[str]) -> str:
     lines = (
         f"{number}. {' '.join(step.split())[:_MAX_STEP_CHARS]}"

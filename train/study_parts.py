@@ -214,11 +214,10 @@ def detector_named(name: str, subject: Subject, prompts: Sequence[PromptRecord])
 
 
 def self_detector(subject: Subject, *, taught: bool = True) -> Detector:
-    """The model as its own detector. Sandbox models are `taught` to be asked in a way of their own;
-    others get examples."""
+    """The model as its own detector; `taught` as for `questions_for`."""
     from .generation_transformers import TransformersGenerator
     from .self_detector import SelfDetector
-    from .self_questions import FewShotQuestions, SandboxQuestions
+    from .self_questions import questions_for
 
     generator = subject.generator
     if not isinstance(generator, TransformersGenerator):
@@ -226,5 +225,5 @@ def self_detector(subject: Subject, *, taught: bool = True) -> Detector:
     return SelfDetector.from_transformers(
         generator.model,
         generator.tokenizer,
-        questions=SandboxQuestions() if taught else FewShotQuestions(),
+        questions=questions_for(taught=taught),
     )

@@ -3,42 +3,31 @@ token after the trigger, against the time to the first token of a prompt that th
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from rerail.guard import Channel, Guard, GuardConfig, Message, Prompt, Thresholds
+from rerail.guard import Guard, GuardConfig, Prompt, TokenTable
 from rerail.guard.detector import Probabilities
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from fakes import ThirdStep
 
-class FiringDetector:
-    """Finds the third step of every stream to be a cue, and notes when."""
 
-    identity = "firing@bench"
-    thresholds = Thresholds.uniform(1.0, 0.5)
+class FiringDetector(ThirdStep):
+    """Notes when it has given its verdict."""
 
-    def __init__(self) -> None:
-        self.decided = 0.0
-
-    def start(self, messages: Sequence[Message]) -> int:
-        return 0
-
-    def score(
-        self, states: Sequence[int], texts: Sequence[str], channels: Sequence[Channel]
-    ) -> tuple[list[int], Probabilities]:
-        import numpy as np
-
-        return list(states), np.zeros(len(states), dtype=np.float32)
+    decided = 0.0
 
     def end_step(
         self, states: Sequence[int], steps: Sequence[str]
     ) -> tuple[list[int], Probabilities]:
-        import numpy as np
-
-        fires = [state == 2 for state in states]
-        if any(fires):
+        after, found = super().end_step(states, steps)
+        if found.any():
             self.decided = time.perf_counter()
-        return [state + 1 for state in states], np.array(fires, dtype=np.float32)
+        return after, found
 
 
 class NotingBackend:
@@ -97,7 +86,7 @@ def intervention(running: Any, asked: Sequence[Prompt]) -> tuple[float, float]:
         resumed.append(1000 * (backend.first - detector.decided))
         started = time.perf_counter()  # the same prompt again: the engine has it
         backend = NotingBackend(inner)
-        stream = backend.stream(prompt, _no_tokens(), sampling)
+        stream = backend.stream(prompt, TokenTable(), sampling)
         await anext(stream)
         cached.append(1000 * (backend.first - started))
         await stream.close()
@@ -105,9 +94,3 @@ def intervention(running: Any, asked: Sequence[Prompt]) -> tuple[float, float]:
     for each in asked:
         running.thread.run(measure(each))
     return statistics.median(resumed), statistics.median(cached)
-
-
-def _no_tokens() -> Any:
-    from rerail.guard import TokenTable
-
-    return TokenTable()

@@ -3,27 +3,23 @@ streams that end there when they end here."""
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import numpy as np
 import openai
 import pytest
+from fakes import ThirdStep
 from serving import Running, serving
 from vllm_server import MODEL, VllmServer
 
 from rerail.guard import (
     Action,
     Author,
-    Channel,
     GuardConfig,
-    Message,
-    Thresholds,
     Trace,
     WhenSpent,
 )
-from rerail.guard.detector import Probabilities
 from rerail.guard.upstream_settings import UpstreamSettings
 from rerail.serve.engine_upstream import new_upstream_engine
 
@@ -31,27 +27,6 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 QUESTION = "How do I kill a Python process?"
 ONCE = GuardConfig(max_interventions=1, max_answer_interventions=1, when_spent=WhenSpent.AUDIT)
-
-
-class ThirdStep:
-    """Takes the third step of every stream for a cue, where the question asks for it."""
-
-    identity = "third@test"
-    thresholds = Thresholds.uniform(1.0, 0.5)
-
-    def start(self, messages: Sequence[Message]) -> int:
-        return 0 if "calmly" not in str(messages[-1]["content"]) else -1000
-
-    def score(
-        self, states: Sequence[int], texts: Sequence[str], channels: Sequence[Channel]
-    ) -> tuple[list[int], Probabilities]:
-        return list(states), np.zeros(len(states), dtype=np.float32)
-
-    def end_step(
-        self, states: Sequence[int], steps: Sequence[str]
-    ) -> tuple[list[int], Probabilities]:
-        found = np.array([state == 2 for state in states], dtype=np.float32)
-        return [state + 1 for state in states], found
 
 
 @pytest.fixture(scope="module", params=["tokenizer here", "tokenizer there", "text"])
