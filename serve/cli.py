@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from cyclopts.config import Dict as ConfigSections
 
 from .cli_config import read_config
@@ -209,7 +209,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plain(error: CycloptsError) -> str:
     """An error of the command line's own in one line."""
-    return " ".join(str(error).split())
+    sentence = " ".join(str(error).split())
+    if isinstance(error, UnknownOptionError):
+        command = " ".join(("rerail", *(error.command_chain or ())))
+        sentence += f" {command} --help lists the options it takes."
+    return sentence
 
 
 def _set_up_streams() -> None:

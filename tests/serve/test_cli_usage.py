@@ -55,7 +55,8 @@ def test_completion_is_installed(rerail: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "--bogus", "x"], ["--bogus"]),
+        (["run", "--bogus", "x"], ["--bogus", "rerail run --help"]),
+        (["trace", "show", "--stor", "x", "y"], ["--store", "rerail trace show --help"]),
         (["bogus"], ["bogus"]),
         (["trace", "bogus"], ["bogus"]),
         (["run", "--threshold", "1.5", "x"], ["threshold is 1.5", "from 0 to 1"]),
