@@ -188,7 +188,8 @@ def _markdown(
         f"Seed {config.seed}, {config.num_samples} generation(s) a prompt, temperature "
         f"{config.sampling.temperature}; judged by {', '.join(config.judges)}. In brackets 95 % "
         "bootstrap intervals over prompts; differences in points against "
-        f"`{config.arms[0]}` with the interval and McNemar's exact p.",
+        f"`{config.arms[0]}` with the interval and McNemar's exact p. A dash: none of these judges "
+        "says it of any prompt.",
         "",
         "| suite | measure | " + " | ".join(config.arms) + " |",
         "|---|---|" + "---|" * len(config.arms),
