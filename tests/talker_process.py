@@ -44,8 +44,10 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     talker = Talker(delay_s=options.get("delay_s", 0.0))
     detector = _student() if options.get("student") else _words(options.get("raise_on"))
+    engine = TalkerEngine(talker, max_model_len=5000)
+    engine.rendered = deque(maxlen=4)  # type: ignore[assignment]
     service = Service(
-        lambda: Parts(TalkerEngine(talker, max_model_len=5000), detector, PLAIN_TRIGGERS),
+        lambda: Parts(engine, detector, PLAIN_TRIGGERS),
         GuardConfig(**options.get("config", {})),
         ServerSettings(port=0, drain_s=options.get("drain_s", 30.0), max_concurrent=2000),
         ApiKeys(anonymous_trusted=True),
