@@ -4,7 +4,7 @@ The screen's score inside a step is kept under a limit unless the screen is next
 is held until its verdict anyway, and the verdict at its end is the encoder's.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -123,10 +123,13 @@ class StudentDetector:
         channels: Sequence[Channel],
     ) -> tuple[list[StudentState], Probabilities]:
         """Reads a bit of text in every stream; the score is that of the last complete word."""
-        self._screen.make_room()
-        known_row = self._screen.row
+        screen = self._screen
+        screen.make_room()
+        known_row = screen.row
         after: list[StudentState] = []
-        reading: dict[int, list[int]] = {}
+        reading: list[int] = []
+        vectors: list[Floats] = []
+        queues: list[list[int]] = []
         for index, (state, text) in enumerate(zip(states, texts, strict=True)):
             context, vector, pending, probability = state
             # What most tokens are, a blank and letters, only letters or a mark, without a regular
@@ -135,25 +138,32 @@ class StudentDetector:
                 if text.isalpha():
                     after.append((context, vector, pending + text, probability))
                     continue
-                if text[:1] == " " and text[1:].isalpha():
-                    after.append((context, vector, text[1:], probability))
+                if text[:1] == " " and (letters := text[1:]).isalpha():
+                    after.append((context, vector, letters, probability))
                     if pending:
-                        reading[index] = [known_row(pending)]
+                        reading.append(index)
+                        vectors.append(vector)
+                        queues.append([known_row(pending)])
                     continue
                 if text in MARKS:
                     after.append((context, vector, "", probability))
                     mark = known_row(text)
-                    reading[index] = [known_row(pending), mark] if pending else [mark]
+                    reading.append(index)
+                    vectors.append(vector)
+                    queues.append([known_row(pending), mark] if pending else [mark])
                     continue
             units, pending = split_units(pending + text)
             after.append((context, vector, pending, probability))
             if units:
-                reading[index] = [known_row(unit) for unit in units]
+                reading.append(index)
+                vectors.append(vector)
+                queues.append([known_row(unit) for unit in units])
         if reading:
-            vectors, log_odds = self._read([states[index] for index in reading], reading.values())
+            weights = self._weights
+            vectors, log_odds = self._read(vectors, queues)
             for index, vector, along in zip(reading, vectors, log_odds[:, 0].tolist(), strict=True):
                 context, _, pending, _ = after[index]
-                probability = inside_step(self._weights, context.harm, context.history, along)
+                probability = inside_step(weights, context.harm, context.history, along)
                 after[index] = (context, vector, pending, probability)
         return after, np.array([state[3] for state in after], dtype=np.float32)
 
@@ -165,7 +175,7 @@ class StudentDetector:
         screen.make_room()
         end = screen.END_OF_STEP
         queues = [[screen.row(pending), end] if pending else [end] for _, _, pending, _ in states]
-        vectors, log_odds = self._read(states, queues)
+        vectors, log_odds = self._read([state[1] for state in states], queues)
         settings = self._settings
         after: list[StudentState] = []
         probabilities: list[float] = []
@@ -203,27 +213,26 @@ class StudentDetector:
         return StepContext(request, before, belief, *screen_context(self._weights, belief))
 
     def _read(
-        self, states: Sequence[StudentState], queues: Collection[Sequence[int]]
+        self, vectors: list[Floats], queues: Sequence[Sequence[int]]
     ) -> tuple[list[Floats], Floats]:
         """Every stream reads its queue of rows, one row of each stream at a time.
 
         Gives each stream's vector and log-odds `[n, 2]` after its last row; no queue may be empty.
         """
         screen = self._screen
-        vectors = [state[1] for state in states]
         if len(vectors) == 1:  # a stream by itself, the commonest case: no batch to take apart
-            for row in next(iter(queues)):
-                vectors[0] = screen.read_one(vectors[0], row)
-            return vectors, screen.log_odds(vectors[0])[None]
+            vector = vectors[0]
+            for row in queues[0]:
+                vector = screen.read_one(vector, row)
+            return [vector], screen.log_odds(vector)[None]
         new = screen.read(vectors, [queue[0] for queue in queues])
         active = [index for index, queue in enumerate(queues) if len(queue) > 1]
         position = 1
-        rest = list(queues) if active else []
         while active:
             new[active] = screen.read(
-                [new[index] for index in active], [rest[index][position] for index in active]
+                [new[index] for index in active], [queues[index][position] for index in active]
             )
             position += 1
-            active = [index for index in active if len(rest[index]) > position]
+            active = [index for index in active if len(queues[index]) > position]
         # A view of one row would keep the whole batch alive.
         return [vector.copy() for vector in new], screen.log_odds(new)

@@ -78,7 +78,9 @@ class Screen:
     def read(self, states: Sequence[Floats], rows: Sequence[int]) -> Floats:
         """Each stream reads one unit: new states `[n, width]`."""
         state = np.concatenate(states).reshape(len(rows), self._width)
-        return self._step(state, self._gates[rows], self._new[rows])
+        # Taking rows by an array's numbers costs a third of indexing with the list.
+        numbers = np.array(rows)
+        return self._step(state, self._gates.take(numbers, axis=0), self._new.take(numbers, axis=0))
 
     def read_one(self, state: Floats, row: int) -> Floats:
         """A lone stream reads one unit: its new state `[width]`."""
