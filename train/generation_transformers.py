@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from .cached_forward import next_logits, padded, positions
 from .generation import Completion, Ended, Job, Sampling, Watch
+from .roomy_cache import roomy_cache
 
 _COMPACT_BELOW = 0.85
 """The batch is made smaller when no more than this share of its rows is alive: each time costs a
@@ -99,7 +100,7 @@ class TransformersGenerator:
     def _read(self, jobs: Sequence[Job]) -> tuple[DynamicCache, Tensor, Tensor]:
         """The jobs' ids in the cache, the logits of the next tokens `[rows, vocabulary]`, and the
         mask of the cache's places `[rows, width]`; a head that several jobs share is read once."""
-        cache = DynamicCache(config=self.model.config)
+        cache = roomy_cache(self.model.config)
         lengths = [len(job.ids) - 1 if job.shared is None else job.shared for job in jobs]
         heads = [job.ids[: min(n, len(job.ids) - 1)] for job, n in zip(jobs, lengths, strict=True)]
         numbers = {head: index for index, head in enumerate(dict.fromkeys(heads))}
