@@ -3,12 +3,14 @@
 Rows are batched by length, so that little is spent on padding; seeded, on the CPU.
 """
 
+import hashlib
 import logging
 import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,7 @@ from ..guard.step_encoder import HEADS, clip
 from ..guard.word_units import plain_text
 from .encoder_examples import EncoderExample
 from .encoder_model import EncoderModel
+from .fit_progress import FitProgress
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +94,10 @@ def fit_encoder(
     examples: Sequence[EncoderExample],
     lengths: Lengths,
     settings: EncoderFit,
+    kept: Path | None = None,
 ) -> None:
-    """Fits the model in place."""
+    """Fits the model in place. With `kept`, a file, a fit that was stopped goes on from it; the
+    caller removes it once the weights are written."""
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)
     maker = RowMaker(tokenizer, lengths)
@@ -116,12 +121,16 @@ def fit_encoder(
         return min((step + 1) / (0.06 * total + 1), 1.0) * max(0.02, 1 - step / total)
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    progress = FitProgress(kept, _facts(rows, examples, settings)) if kept else None
+    done, running = progress.restore(model, optimizer, schedule) if progress else (0, 0.0)
     began = time.monotonic()
     step = 0
-    running = 0.0
     for epoch in range(settings.num_epochs):
         model.train()
         for batch in _batches(rows, settings.tokens_per_batch, rng):
+            if step < done:
+                step += 1
+                continue
             log_odds = model.upper(*_collated(hidden, rows, batch))
             loss = _loss(log_odds, targets[batch], weights[batch])
             optimizer.zero_grad()
@@ -136,7 +145,20 @@ def fit_encoder(
                     "encoder: epoch %d, batch %d of %d, loss %.4f, %.0f s",
                     epoch + 1, step, total, running, time.monotonic() - began,
                 )  # fmt: skip
+            if progress:
+                progress.keep(step, running, model, optimizer, schedule)
     model.eval()
+
+
+def _facts(
+    rows: Sequence[EncoderRow], examples: Sequence[EncoderExample], settings: EncoderFit
+) -> dict[str, object]:
+    """What tells one fit from another: its settings, what it reads and what it is taught."""
+    taught = [
+        (row.ids, row.segment_start, example.targets, example.weights)
+        for row, example in zip(rows, examples, strict=True)
+    ]
+    return {**asdict(settings), "taught": hashlib.sha256(repr(taught).encode()).hexdigest()}
 
 
 def encode(

@@ -43,6 +43,9 @@ from .splits import Split
 WEIGHTS = "encoder.pt"
 """The fitted encoder's weights, in a run's folder."""
 
+KEPT_FIT = "encoder-fit.pt"
+"""How far the fit has got, as long as it runs (`fit_progress`)."""
+
 
 def encoder_folder(name: str) -> Path:
     """The local folder of an encoder: itself, or the hub's snapshot (downloaded if need be)."""
@@ -111,8 +114,10 @@ def encoder_stage(config: DistillConfig, tokenizer: Tokenizer, data: Split) -> E
     model = EncoderModel(folder)
     if config.initial_encoder is not None:
         model.load_state_dict(torch.load(config.initial_encoder, weights_only=True))
-    fit_encoder(model, tokenizer, examples, config.lengths, config.encoder_fit)
+    kept = config.out / KEPT_FIT
+    fit_encoder(model, tokenizer, examples, config.lengths, config.encoder_fit, kept)
     _save(model.state_dict(), path)
+    kept.unlink(missing_ok=True)
     return model
 
 
