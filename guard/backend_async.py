@@ -13,7 +13,9 @@ class AsyncTokenStream(Protocol):
     """One run of the engine. Iterating gives tokens in the groups in which they come.
 
     A stream whose engine goes on without being read, and that gives all that has come meanwhile as
-    one group, says so by an attribute `runs_ahead = True`; others are drained in a task.
+    one group, says so by an attribute `runs_ahead = True`; others are drained in a task. One whose
+    engine says when it has taken the request up has an attribute `on_accepted`, a function without
+    arguments that it calls then: what else there is to compute for the request waits until then.
     """
 
     @property

@@ -6,7 +6,7 @@ its beginning. Nothing of torch, transformers or vLLM is needed here.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from .prompt import Prompt
@@ -86,6 +86,7 @@ class UpstreamStream:
         turn: int,
     ) -> None:
         self.finish_reason = FinishReason.LENGTH
+        self.on_accepted: Callable[[], None] = _nobody_waits
         self._client = client
         self._path = path
         self._body = body
@@ -104,7 +105,9 @@ class UpstreamStream:
         if self._left <= 0:
             return
         ended = False
-        groups = self._client.records(self._path, self._body, turn=self._turn)
+        groups = self._client.records(
+            self._path, self._body, turn=self._turn, accepted=self.on_accepted
+        )
         try:
             async for records in groups:
                 tokens: list[Token] = []
@@ -137,6 +140,10 @@ class UpstreamStream:
             raise UpstreamError(UpstreamFault.FAILED, "the upstream gave the generation up")
         self.finish_reason = _REASONS.get(reason, FinishReason.STOP)
         return True
+
+
+def _nobody_waits() -> None:
+    pass
 
 
 def choice_of(record: Mapping[str, Any]) -> Mapping[str, Any] | None:

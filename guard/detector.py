@@ -105,6 +105,13 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class ReadsWordsAtOnce(Protocol):
+    """A detector whose `score` takes microseconds for a few words: no thread is worth that."""
+
+    reads_words_at_once: bool
+
+
+@runtime_checkable
 class ReadsRequests(Protocol):
     """A detector that judges what is asked for apart from the steps."""
 

@@ -74,6 +74,8 @@ class KeywordDetector:
 
     thresholds = Thresholds.uniform(inside=0.95, end=0.5)
 
+    reads_words_at_once = True
+
     def __init__(self) -> None:
         patterns = "\n".join((*HARM_WORDS, *GOING_ALONG, *SAFE_WORDS))
         self.identity = f"keywords@{hashlib.sha256(patterns.encode()).hexdigest()[:12]}"

@@ -69,6 +69,8 @@ class VerifierUse:
 class StudentDetector:
     """The ONNX student. Safe to share between streams; not between threads."""
 
+    reads_words_at_once = True
+
     def __init__(self, folder: StudentFolder, *, num_threads: int = 1) -> None:
         self.identity = folder.identity
         self.thresholds: Thresholds = folder.settings.thresholds

@@ -21,6 +21,7 @@ class EngineRun:
         """What the backend raises, `next` raises."""
         self._stream: AsyncTokenStream | None = None
         self._groups: AsyncIterator[Sequence[Token]] | None = None
+        self._accepted = asyncio.Event()
         self._first: asyncio.Task[Sequence[Token] | None] | None = asyncio.create_task(
             self._begin(backend, prompt, kept, sampling)
         )
@@ -30,6 +31,10 @@ class EngineRun:
         """Why it ended; to be read when `next` has given None."""
         assert self._stream is not None
         return self._stream.finish_reason
+
+    async def accepted(self) -> None:
+        """Returns once the engine has the request, or has failed; soon, if it never says."""
+        await self._accepted.wait()
 
     async def next(self) -> Sequence[Token] | None:
         """The tokens that have come since the last time; None at the end."""
@@ -51,7 +56,14 @@ class EngineRun:
     async def _begin(
         self, backend: AsyncBackend, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]
     ) -> Sequence[Token] | None:
-        stream = backend.stream(prompt, kept, sampling)
-        self._stream = stream if getattr(stream, "runs_ahead", False) else RunAhead(stream)
-        self._groups = aiter(self._stream)
-        return await anext(self._groups, None)
+        try:
+            stream = backend.stream(prompt, kept, sampling)
+            if hasattr(stream, "on_accepted"):
+                stream.on_accepted = self._accepted.set  # pyright: ignore[reportAttributeAccessIssue]
+            else:
+                self._accepted.set()
+            self._stream = stream if getattr(stream, "runs_ahead", False) else RunAhead(stream)
+            self._groups = aiter(self._stream)
+            return await anext(self._groups, None)
+        finally:
+            self._accepted.set()

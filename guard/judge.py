@@ -15,16 +15,27 @@ def judge(detector: Detector | None, sessions: Sequence[Session]) -> None:
 
     Sessions opened without a detector, or whose detector has failed, ask for nothing to be read.
     """
-    waiting = [session for session in sessions if session.advance()]
+    waiting = judge_words(detector, sessions)  # up to where steps end, as all must be
+    while waiting:
+        assert detector is not None
+        _end_step(detector, waiting)
+        waiting = judge_words(detector, waiting)
+
+
+def judge_words(detector: Detector | None, sessions: Sequence[Session]) -> list[Session]:
+    """The same, but no step is judged; gives the sessions that wait for that. `judge` goes on."""
+    ended = [session for session in sessions if session.step_ended is not None]
+    waiting = [session for session in sessions if session.step_ended is None and session.advance()]
     while waiting:
         assert detector is not None
         readable = [session for session in waiting if session.reading.text]  # type: ignore[union-attr]
         if readable:
             _score(detector, readable)
-        ended = [session for session in waiting if session.step_ended is not None]
-        if ended:
-            _end_step(detector, ended)
-        waiting = [session for session in waiting if session.advance()]
+        ended += [session for session in waiting if session.step_ended is not None]
+        waiting = [
+            session for session in waiting if session.step_ended is None and session.advance()
+        ]
+    return ended
 
 
 def _score(detector: Detector, sessions: list[Session]) -> None:

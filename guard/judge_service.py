@@ -3,18 +3,24 @@
 While a joint call runs, further streams queue up for the next one, so the batch grows with the load
 by itself and every stream waits for one call at most before its own (issue: many streams, one
 detector). A session is only touched by its stream or by the call it waits for, never by both.
+
+A few words of a few streams are read without the thread, if the detector says that this takes
+microseconds: handing them over costs several times as much, of a core that the engine wants. Steps
+that end, requests and long texts always go to the thread.
 """
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from .detector import Detector
+from .detector import Detector, ReadsWordsAtOnce
 from .guard import Guard
-from .judge import judge
+from .judge import judge, judge_words
 from .prompt import Prompt
 from .reasoning_format import ReasoningFormat
 from .session import Session
+
+_FEW_STREAMS = 8
 
 
 class JudgeService:
@@ -26,6 +32,9 @@ class JudgeService:
         """At most so many sessions a call; those who came first go first."""
         self.num_calls = 0
         self.num_judged = 0
+        at_once = isinstance(detector, ReadsWordsAtOnce) and detector.reads_words_at_once
+        self._max_at_once = _FEW_STREAMS if at_once else 0
+        self._num_opening = 0
         self._waiting: list[tuple[Session, asyncio.Future[None]]] = []
         self._running: asyncio.Task[None] | None = None
         self._call: asyncio.Task[None] | None = None
@@ -48,6 +57,8 @@ class JudgeService:
         and a detector is never asked by two threads at once."""
         opening = partial(guard.open, prompt, reasoning_format, stream_index=stream_index)
         opened = asyncio.get_running_loop().run_in_executor(self._thread, opening)
+        self._num_opening += 1
+        opened.add_done_callback(self._opened)
         try:
             return await asyncio.shield(opened)
         except asyncio.CancelledError:
@@ -85,6 +96,9 @@ class JudgeService:
             while self._waiting:
                 batch = self._waiting[: self.max_batch]
                 del self._waiting[: self.max_batch]
+                if self._reads_at_once(batch):
+                    self._judged(batch)
+                    continue
                 self._call = loop.create_task(self._judge(batch))
                 await self._call
         finally:
@@ -99,11 +113,28 @@ class JudgeService:
         except Exception as error:
             await self._one_by_one(batch, error)
             return
+        self._judged(batch)
+
+    def _reads_at_once(self, batch: list[tuple[Session, asyncio.Future[None]]]) -> bool:
+        """Reads here and now if that takes no time; whether nothing is left to be done. Nobody else
+        has the detector then: calls follow each other, and no request is being read."""
+        few = len(batch) <= self._max_at_once and not self._num_opening
+        if not few or not all(session.reads_on for session, _ in batch):
+            return False
+        try:
+            return not judge_words(self.detector, [session for session, _ in batch])
+        except Exception:
+            return False  # the sessions concerned raise it again
+
+    def _judged(self, batch: list[tuple[Session, asyncio.Future[None]]]) -> None:
         self.num_calls += 1
         self.num_judged += len(batch)
         for _, done in batch:
             if not done.done():
                 done.set_result(None)
+
+    def _opened(self, _: object) -> None:
+        self._num_opening -= 1
 
     async def _one_by_one(
         self, batch: list[tuple[Session, asyncio.Future[None]]], error: Exception

@@ -4,6 +4,7 @@ The engine runs ahead while a verdict is pending: what it has produced meanwhile
 rolled back with the cue. The state machine is the one of loop.py; only the waiting differs.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -34,9 +35,15 @@ async def guarded_async(
     by then is recorded as cancelled. An engine that fails is recorded as an error, and raises.
     """
     sampling = sampling or {}
-    # The engine reads the prompt while the detector reads the conversation.
+    # The engine reads the prompt while the detector reads the conversation; not before, or it would
+    # take the processor that the engine needs to be told.
     run: EngineRun | None = EngineRun(backend, prompt, TokenTable(), sampling)
+    left: asyncio.CancelledError | None = None
     try:
+        try:
+            await run.accepted()
+        except asyncio.CancelledError as error:
+            left = error  # recorded all the same
         session = await service.open(
             guard, prompt, backend.reasoning_format, stream_index=stream_index
         )
@@ -45,6 +52,8 @@ async def guarded_async(
         raise
     ending = FinishReason.CANCELLED
     try:
+        if left is not None:
+            raise left
         while session.trace is None:
             if session.directive is None:
                 run = run or EngineRun(backend, prompt, session.tokens, sampling)

@@ -35,6 +35,9 @@ from .tokens import Author, Token, TokenTable
 from .traces import FinishReason, Intervention, Trace
 from .triggers import Trigger, TriggerPool, TriggerSampler
 
+_FEW_TOKENS = 8
+_FEW_CHARS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Directive:
@@ -134,6 +137,13 @@ class Session:
     def num_tokens(self) -> int:
         """Kept tokens after the prompt, with those that wait to be read."""
         return len(self._branch) + len(self._unread)
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether all that waits is a few words of a generation that goes on."""
+        if self._finish_reason is not None or self._pieces or len(self._unread) > _FEW_TOKENS:
+            return False
+        return sum(len(token.text) for token, _ in self._unread) <= _FEW_CHARS
 
     def feed(self, tokens: Iterable[Token]) -> None:
         """Takes sampled tokens; they may run ahead of the detector by any number."""
@@ -237,6 +247,8 @@ class Session:
         """The step that ended with `reading`, if the detector has still to judge it."""
         if self.reading is None or self.directive is not None or self._unguarded:
             return None
+        if self._raised is not None:
+            return None  # `advance` says so
         return self.reading.step
 
     def judged(self, state: Any, probability: float) -> None:
@@ -349,6 +361,7 @@ class Session:
         self._events.append(event)
 
     def _step_done(self, step: Step) -> None:
+        self.reading = None
         self._step_state = self.state
         self._audited = False
         self._best = None

@@ -7,8 +7,8 @@ its connection, which is how the upstream learns that nobody wants the rest.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx
@@ -22,6 +22,9 @@ _DOWN_S = 5.0
 """So long a server that could not be reached is asked last."""
 
 _BACKOFF_S = 0.1
+_END_S = 0.05
+"""So long an answer's end is waited for after its last event."""
+
 _MAX_ERROR_BYTES = 1 << 16
 _MAX_DETAIL_CHARS = 300
 
@@ -60,9 +63,15 @@ class UpstreamClient:
         raise error
 
     async def records(
-        self, path: str, body: Mapping[str, Any], *, turn: int = 0
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        turn: int = 0,
+        accepted: Callable[[], None] | None = None,
     ) -> AsyncGenerator[list[dict[str, Any]]]:
-        """The records of a stream of events, in the groups in which they arrive.
+        """The records of a stream of events, in the groups in which they arrive; `accepted` is
+        called when an answer has begun.
 
         Ends after `[DONE]`, or where the upstream ends. Raises `UpstreamError`; attempts of which
         nothing has come are repeated, on the next server where there are several.
@@ -74,7 +83,7 @@ class UpstreamClient:
                 root = self._root(turn, tried)
                 some = False
                 try:
-                    async with aclosing(self._events(root + path, body, root)) as groups:
+                    async with aclosing(self._events(root, path, body, accepted)) as groups:
                         async for group in groups:
                             if group:
                                 some = True
@@ -104,9 +113,13 @@ class UpstreamClient:
         await self._http.aclose()
 
     async def _events(
-        self, url: str, body: Mapping[str, Any], root: str
+        self,
+        root: str,
+        path: str,
+        body: Mapping[str, Any],
+        accepted: Callable[[], None] | None,
     ) -> AsyncGenerator[list[dict[str, Any]]]:
-        request = self._http.build_request("POST", url, content=_written(body))
+        request = self._http.build_request("POST", root + path, content=_written(body))
         async with asyncio.timeout(self._settings.upstream_first_s):
             response = await self._http.send(request, stream=True)
         try:
@@ -119,6 +132,8 @@ class UpstreamClient:
                     f"the upstream {root} sent {kind[:60] or 'something'} instead of a stream of "
                     "events",
                 )
+            if accepted is not None:
+                accepted()
             reader, chunks = EventReader(), response.aiter_raw()
             limit_s = self._settings.upstream_first_s
             ended = False
@@ -133,6 +148,7 @@ class UpstreamClient:
                 if records:
                     limit_s = self._settings.upstream_stall_s
                     yield records
+            await _to_its_end(chunks)
         finally:
             await response.aclose()
 
@@ -229,6 +245,15 @@ def _record(data: bytes, root: str) -> dict[str, Any]:
         code = error.get("code") if isinstance(error, dict) else None
         raise refused(code if isinstance(code, int) else 500, data, root)
     return record
+
+
+async def _to_its_end(chunks: AsyncIterator[bytes]) -> None:
+    """Takes what comes after the last event: only then can the connection serve the next request,
+    and a new one costs as much as several tokens."""
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(_END_S):
+            async for _ in chunks:
+                pass
 
 
 async def _beginning(response: httpx.Response) -> bytes:

@@ -27,8 +27,13 @@ class Prompts(Protocol):
     async def ids(self, text: str) -> tuple[int, ...]: ...
 
 
+_SHORT_CHARS = 2000
+"""A request so long is rendered and tokenized in a millisecond; handing it to a thread and back
+takes as long where the engine keeps the processors busy."""
+
+
 class ThreadedPrompts:
-    """Rendered here, in threads, with the model's tokenizer: long texts hold nothing up."""
+    """Rendered here with the model's tokenizer, long texts in threads: they hold nothing up."""
 
     def __init__(self, tokenizer: Any, reasoning_format: ReasoningFormat, model_name: str) -> None:
         """As `PromptRenderer`."""
@@ -42,9 +47,13 @@ class ThreadedPrompts:
         template_options: Mapping[str, Any],
     ) -> Prompt:
         rendered = self._renderer.rendered
+        if len(str((messages, tools, template_options))) <= _SHORT_CHARS:
+            return rendered(messages, tools, template_options)
         return await asyncio.to_thread(rendered, messages, tools, template_options)
 
     async def completed(self, prompt: str | Sequence[int]) -> Prompt:
+        if len(prompt) <= _SHORT_CHARS:
+            return self._renderer.completed(prompt)
         return await asyncio.to_thread(self._renderer.completed, prompt)
 
     async def ids(self, text: str) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ class FakeUpstream:
     """So many generations go wrong, then all is well."""
 
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    num_connections: int = 0
     num_open: int = 0
     num_left: int = 0
     """Streams whose client went before their end."""
@@ -44,6 +45,7 @@ class FakeUpstream:
         return [body for path, body in self.requests if body.get("stream")]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.num_connections += 1
         try:
             while (head := await reader.readuntil(b"\r\n\r\n")) is not None:
                 lines = head.decode().split("\r\n")

@@ -213,6 +213,20 @@ def test_a_slow_reader_holds_the_upstream_up() -> None:
         assert asyncio.run(run()) > 100_000
 
 
+def test_generations_follow_each_other_on_one_connection() -> None:
+    """A new connection would cost the first token of each several milliseconds."""
+    with fake_upstream() as upstream:
+
+        async def run() -> list[Trace]:
+            client = UpstreamClient([upstream.url], UpstreamSettings())
+            traces = [await generate(client, "hello") for _ in range(4)]
+            await client.close()
+            return traces
+
+        assert len(asyncio.run(run())) == 4
+        assert upstream.num_connections == 1
+
+
 @pytest.mark.parametrize(
     ("url", "root"),
     [

@@ -1,19 +1,58 @@
 """The asynchronous loop says what the synchronous one says, for any number of streams."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from fakes import WordDetector
 
-from rerail.guard import Action, Event, Finished, FinishReason, Guard, GuardConfig, Trace, guarded
+from rerail.guard import (
+    Action,
+    Channel,
+    Event,
+    Finished,
+    FinishReason,
+    Guard,
+    GuardConfig,
+    Message,
+    Trace,
+    guarded,
+)
 from rerail.guard.backend_scripted import ScriptedBackend
 from rerail.guard.backend_scripted_async import AsyncScriptedBackend, AsyncScriptedStream
+from rerail.guard.detector import Probabilities
 from rerail.guard.judge_service import JudgeService
 from rerail.guard.loop_async import guarded_async
 
 BAD = "Fine so far. Now a bad thing happens. And more of it. And more.</think>\n\nDone."
 CALM = "Fine so far. And calm.</think>\n\nThe answer is {}."
+
+
+@dataclass
+class QuickDetector(WordDetector):
+    """Says that it reads words in no time, and notes the threads that it is called on."""
+
+    reads_words_at_once: bool = True
+    threads: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def start(self, messages: Sequence[Message]) -> str:
+        self.threads["start"].add(threading.current_thread().name)
+        return super().start(messages)
+
+    def score(
+        self, states: Sequence[str], texts: Sequence[str], channels: Sequence[Channel]
+    ) -> tuple[list[str], Probabilities]:
+        self.threads["score"].add(threading.current_thread().name)
+        return super().score(states, texts, channels)
+
+    def end_step(
+        self, states: Sequence[str], steps: Sequence[str]
+    ) -> tuple[list[str], Probabilities]:
+        self.threads["end_step"].add(threading.current_thread().name)
+        return super().end_step(states, steps)
 
 
 def script(number: int) -> ScriptedBackend:
@@ -51,6 +90,62 @@ def test_many_streams_give_what_one_by_one_gives() -> None:
         assert trace.ids == last.trace.ids
         assert trace.action is (Action.INTERVENE if number % 3 == 0 else Action.ALLOW)
     assert service.num_judged > 3 * service.num_calls, "streams were not judged together"
+
+
+def test_a_few_words_are_read_without_the_thread_and_all_else_in_it() -> None:
+    detector = QuickDetector(at_end=["bad"])
+    guard = Guard(detector)
+
+    def generated(group: int) -> Trace:
+        scripts = {"x": ScriptedBackend([BAD, " So." + CALM.format(1)], group=group)}
+
+        async def run() -> Trace:
+            with JudgeService(detector) as service:
+                backend = AsyncScriptedBackend(scripts)
+                events = guarded_async(backend, guard, service, scripts["x"].prompt("x"))
+                return await trace_of(events)
+
+        return asyncio.run(run())
+
+    word_by_word = generated(1)
+    assert threading.current_thread().name in detector.threads["score"]
+    detector.threads["score"].clear()
+    all_at_once = generated(1000)
+    assert not any(threading.current_thread().name in each for each in detector.threads.values())
+    assert word_by_word.text == all_at_once.text
+    assert word_by_word.action is all_at_once.action is Action.INTERVENE
+
+
+def test_who_leaves_before_the_engine_has_the_request_leaves_a_trace() -> None:
+    class Waiting(AsyncScriptedStream):
+        on_accepted = staticmethod(lambda: None)
+
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            await asyncio.Event().wait()
+            yield ()
+
+    class Backend(AsyncScriptedBackend):
+        def stream(self, prompt, kept, sampling):  # type: ignore[no-untyped-def]
+            return Waiting(self, self.scripts[prompt.request].stream(prompt, kept, sampling))
+
+    recorded: list[Trace] = []
+    guard = Guard(WordDetector(), record=recorded.append)
+
+    async def run() -> int:
+        scripts = {"x": ScriptedBackend([CALM])}
+        backend = Backend(scripts)
+        with JudgeService(guard.detector) as service:
+            prompt = scripts["x"].prompt("x")
+            task = asyncio.create_task(trace_of(guarded_async(backend, guard, service, prompt)))
+            while not backend.num_open:
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return backend.num_open
+
+    assert asyncio.run(run()) == 0
+    assert [trace.finish_reason for trace in recorded] == [FinishReason.CANCELLED]
 
 
 def test_cancelling_ends_the_generation_and_records_it() -> None:
@@ -100,8 +195,9 @@ def test_engine_failure_is_recorded_and_raised() -> None:
     assert [trace.finish_reason for trace in recorded] == [FinishReason.ERROR]
 
 
-def test_only_the_stream_that_asks_for_it_gets_the_exception() -> None:
-    detector = WordDetector(raise_on="secret")
+@pytest.mark.parametrize("at_once", [False, True])
+def test_only_the_stream_that_asks_for_it_gets_the_exception(at_once: bool) -> None:
+    detector = QuickDetector(raise_on="secret", reads_words_at_once=at_once)
     strict = Guard(detector, GuardConfig(on_detector_error="raise"))  # type: ignore[arg-type]
 
     async def run() -> list[Trace | BaseException]:
