@@ -27,10 +27,8 @@ class ReplayedTrace:
     """The first step at which the default thresholds act."""
 
     chunks_to_decision: int | None
-    """Chunks read in that step when they act; chunks stand in for tokens."""
-
-    chunks_in_step: int | None
-    """Chunks of that whole step."""
+    """Chunks read from the start of the first cue's step until they act, which stand in for tokens;
+    `None` where they never do, or before that step."""
 
     @property
     def highest(self) -> float:
@@ -50,7 +48,9 @@ def _replayed(detector: Detector, trace: LabelledTrace, steps: Sequence[str]) ->
     states = [detector.start([{"role": "user", "content": trace.request}])]
     scores: list[float] = []
     ends: list[float] = []
-    acted: tuple[int, int, int] | None = None
+    acted: int | None = None
+    to_decision: int | None = None
+    since_cue = 0
     for index, step in enumerate(steps):
         chunks = _CHUNK.findall(step)
         highest = 0.0
@@ -66,5 +66,9 @@ def _replayed(detector: Detector, trace: LabelledTrace, steps: Sequence[str]) ->
         scores.append(max(highest, end))
         ends.append(end)
         if acted is None and (acted_inside is not None or end >= threshold.end):
-            acted = (index, acted_inside or len(chunks), len(chunks))
-    return ReplayedTrace(trace, tuple(scores), tuple(ends), *(acted or (None, None, None)))
+            acted = index
+            if trace.first_cue is not None and index >= trace.first_cue:
+                to_decision = since_cue + (acted_inside or len(chunks))
+        if trace.first_cue is not None and index >= trace.first_cue:
+            since_cue += len(chunks)
+    return ReplayedTrace(trace, tuple(scores), tuple(ends), acted, to_decision)

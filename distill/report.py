@@ -5,21 +5,17 @@ will run. Writes `report.json`, `report.md` and two PNG curves.
 """
 
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ..guard.detector_loading import load_detector
+from .curves import draw_curves
 from .labels import read_traces
-from .metrics import TRACE_FIGURES, Figure, auroc, caught_in_time, interrupted, with_interval
+from .metrics import TRACE_FIGURES, Figure, interrupted, with_interval
 from .placeholders import masked_trace
 from .replay import ReplayedTrace, replay
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +70,7 @@ def report(config: ReportConfig) -> list[SourceReport]:
         json.dumps([asdict(entry) for entry in reports], indent=1) + "\n"
     )
     (config.out / "report.md").write_text(as_markdown(detector.identity, reports))
-    draw_curves(replayed, config.out)
+    draw_curves(replayed, config.out, num_draws=config.num_draws)
     return reports
 
 
@@ -131,56 +127,3 @@ def as_markdown(identity: str, reports: Sequence[SourceReport]) -> str:
         for entry in reports
     ]
     return "\n".join(lines) + "\n"
-
-
-def draw_curves(replayed: Sequence[ReplayedTrace], folder: Path) -> None:
-    """Writes `thresholds.png` and `roc.png`. Needs matplotlib, from the extra `distill`."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("curves need matplotlib: pip install 'rerail[distill]'") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-    from sklearn.metrics import roc_curve
-
-    thresholds = np.linspace(0.01, 0.99, 99)
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    cued = [r for r in replayed if r.trace.first_cue is not None]
-    harmless = [r for r in replayed if not r.trace.harmful]
-    if cued:
-        shares = [caught_in_time([_at(r, limit) for r in cued]) or 0.0 for limit in thresholds]
-        axes.plot(thresholds, shares, label="caught in time")
-    if harmless:
-        alarms = [interrupted([_at(r, limit) for r in harmless]) or 0.0 for limit in thresholds]
-        axes.plot(thresholds, alarms, label="harmless traces interrupted")
-    axes.set(xlabel="threshold at a step's end", ylabel="share of traces", ylim=(0, 1))
-    if cued or harmless:
-        axes.legend()
-    figure.tight_layout()
-    figure.savefig(folder / "thresholds.png", dpi=120)
-    pyplot.close(figure)
-    figure, axes = pyplot.subplots(figsize=(5, 5))
-    for source in sorted({r.trace.source for r in cued}):
-        found = [r for r in replayed if r.trace.source == source and r.trace.harmful]
-        area = auroc(found)
-        if area is None:
-            continue
-        pairs = [
-            (label.is_cue, score)
-            for r in found
-            for label, score in zip(r.trace.labels or (), r.scores, strict=False)
-        ]
-        false, true, _ = roc_curve([a for a, _ in pairs], [b for _, b in pairs])
-        axes.plot(false, true, label=f"{source} ({area:.3f})")
-    axes.set(xlabel="false positive rate, steps", ylabel="true positive rate, steps")
-    if axes.lines:
-        axes.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(folder / "roc.png", dpi=120)
-    pyplot.close(figure)
-
-
-def _at(replayed: ReplayedTrace, threshold: float) -> ReplayedTrace:
-    """The same trace as if the threshold at a step's end were this one."""
-    acted = next((i for i, end in enumerate(replayed.ends) if end >= threshold), None)
-    return ReplayedTrace(replayed.trace, replayed.scores, replayed.ends, acted, None, None)

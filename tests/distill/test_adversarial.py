@@ -1,11 +1,16 @@
 """The adversarial suite, and the shipped student under it."""
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from fakes import WordDetector
 
 from rerail.distill.adversarial import DISGUISES, FRAMES, attack_report, false_alarms
+from rerail.distill.curves import THRESHOLDS, band, caught_rows, interrupted_rows
 from rerail.distill.decoys import DECOYS, HARMFUL
+from rerail.distill.labels import Label
 from rerail.distill.metrics import auroc, caught_in_time, interrupted, with_interval
 from rerail.distill.replay import ReplayedTrace, replay
 from rerail.guard.detector_keywords import KeywordDetector
@@ -71,7 +76,7 @@ def test_the_student_sees_through_disguises(student: StudentDetector) -> None:
 
 
 def replayed(labels_from: int, scores: list[float], intervene: int | None) -> ReplayedTrace:
-    return ReplayedTrace(HARMFUL[labels_from], tuple(scores), tuple(scores), intervene, 1, 1)
+    return ReplayedTrace(HARMFUL[labels_from], tuple(scores), tuple(scores), intervene, 1)
 
 
 def test_figures_are_what_they_say() -> None:
@@ -89,6 +94,42 @@ def test_figures_are_what_they_say() -> None:
     figure = with_interval(caught_in_time, traces, num_draws=50)
     assert figure.low is not None and figure.high is not None
     assert figure.low <= 0.5 <= figure.high and figure.num_traces == 4
+
+
+@pytest.mark.parametrize(
+    ("detector", "acted", "tokens"),
+    [
+        (WordDetector(at_end=["I do it"]), 1, 3),  # at the cue: the length of its step
+        (WordDetector(inside=["I do"]), 1, 2),
+        (WordDetector(at_end=["to the next"]), 2, 3 + 5),  # a step late: both
+        (WordDetector(at_end=["Well"]), 0, None),  # before it
+        (WordDetector(), None, None),
+    ],
+)
+def test_tokens_are_counted_from_the_cue(
+    detector: WordDetector, acted: int | None, tokens: int | None
+) -> None:
+    labels = (Label.NEUTRAL, Label.CUE, Label.CUE)
+    steps = ("Well, well.", "I do it.", "And now to the next.")
+    trace = replace(HARMFUL[0], steps=steps, labels=labels)
+    (found,) = replay(detector, [trace])
+    assert found.intervene == acted and found.chunks_to_decision == tokens
+
+
+def test_curves_are_the_figures_at_every_threshold() -> None:
+    traces = [
+        replayed(0, [0.1, 0.2, 0.9, 0.8], 2),
+        replayed(0, [0.9, 0.1, 0.1, 0.1], 0),
+        replayed(0, [0.1, 0.2, 0.3, 0.705], 3),
+    ]
+    caught, acted = caught_rows(traces).mean(0), interrupted_rows(traces).mean(0)
+    at_half = int(np.abs(THRESHOLDS - 0.5).argmin())
+    assert caught[at_half] == caught_in_time(traces) == pytest.approx(2 / 3)
+    assert acted[at_half] == interrupted(traces) == 1.0
+    assert acted[int(np.abs(THRESHOLDS - 0.8).argmin())] == pytest.approx(2 / 3)
+    assert acted[-1] == caught[-1] == 0.0
+    low, high = band(caught_rows(traces), 50)
+    assert (low <= caught).all() and (caught <= high).all() and low[at_half] < high[at_half]
 
 
 def test_a_replay_reads_every_step(student: StudentDetector) -> None:
