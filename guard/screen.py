@@ -27,6 +27,11 @@ Floats = npt.NDArray[np.float32]
 _WEIGHTS = ["recurrent", "recurrent_bias", "heads", "heads_bias"]
 """Outputs of the graph that are its weights."""
 
+_ONE_THREAD = 1 << 18
+"""Multiplications of one product up to which OpenBLAS, which numpy's packages bring, stays on the
+thread that asked. Beyond it others help, and wait for their part in busy loops: 256 streams read on
+two cores then cost twice the time of the processor, which the engine needs."""
+
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 
@@ -98,11 +103,11 @@ class Screen:
         halves of the arguments are in the weights and in what words add; those of the values are
         taken where the least has to be multiplied.
         """
-        gate = state @ self._recurrent_gates
+        gate = _product(state, self._recurrent_gates)
         gate += word_gates
         np.tanh(gate, out=gate)
         gate += _ONE
-        new = state @ self._recurrent_new
+        new = _product(state, self._recurrent_new)
         new += self._recurrent_bias
         new *= gate[..., : self._width]
         new += word_new
@@ -150,3 +155,17 @@ class Screen:
         state = self.blank.reshape(1, -1)
         feed = {"words": words, "gates": self._no_gates, "state": state}
         return run(self._session, outputs, feed, self._options)
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    """`left @ right`, `[..., k]` by `[k, n]`, in parts that one thread computes."""
+    rows = max(1, _ONE_THREAD // right.size)
+    if left.ndim == 1 or len(left) <= rows:
+        return left @ right
+    whole = len(left) - len(left) % rows
+    out = np.empty((len(left), right.shape[1]), dtype=np.float32)
+    parts = (len(left) // rows, rows)
+    np.matmul(left[:whole].reshape(*parts, -1), right, out=out[:whole].reshape(*parts, -1))
+    if whole < len(left):
+        np.matmul(left[whole:], right, out=out[whole:])
+    return out

@@ -3,14 +3,12 @@
 The scripted backend's tokens are fed to 1, 64 and 256 sessions that share the shipped student; the
 process keeps to one core, and its own CPU time counts, so that other work on the machine does not.
 Opening a session, which reads the request once, is a figure of its own; what the second stage reads
-of suspicious steps counts with the tokens.
+of suspicious steps counts with the tokens. Nothing is set in the environment: that the detector's
+products keep to one thread is the detector's own doing.
 """
 
 import os
 import time
-
-# One core: threads of numpy's products would wait for each other on it.
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from corpus import TRACES, tokens_of
 from figures import Figure, report
