@@ -1,5 +1,6 @@
 """A server of talkers as a process, started and watched from a test."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -44,6 +45,20 @@ def wait_for(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come to that"
         time.sleep(0.05)
+
+
+def leave(url: str, asked: dict[str, Any], begun: Callable[[], bool]) -> None:
+    """Asks, and goes without an answer once the server has `begun`."""
+
+    async def run() -> None:
+        async with httpx.AsyncClient(timeout=120) as client:
+            asking = asyncio.create_task(client.post(url, json=asked))
+            await asyncio.to_thread(wait_for, lambda: asking.done() or begun())
+            assert not asking.done(), "it has been answered"
+            asking.cancel()
+            await asyncio.wait([asking])
+
+    asyncio.run(run())
 
 
 @contextmanager

@@ -2,10 +2,19 @@
 
 Both are asked for the same greedy completions of the same prompts by the same load generator, in
 turns. The shipped student reads everything, with a threshold that it never reaches. Text leaves
-rerail step by step, so its first text cannot come before the step's last token: what is compared is
-when a piece of text arrives, with when the last of its characters arrives from vLLM alone. The
-delay of the first piece is what is added to the time to first token beyond the hold-back; what the
-last piece is later by, over the tokens, is what is added between tokens.
+rerail step by step, and that a step has ended shows in the token after it: what is compared is when
+the first piece of text arrives, with when the character after it arrives from vLLM alone. That
+delay is what is added to the time to first token beyond the hold-back; what the last piece is later
+by, less the delay, over the tokens between, is what is added between tokens. Half of the requests
+are new to the detector, which reads them; the other half it remembers, as those of a conversation
+that goes on.
+
+vLLM's worker runs in the engine's process, as it does on a GPU. On a CPU vLLM by itself gives it a
+process of its own, for which the engine's polls all the time: on two cores what is measured then is
+who gets a core. `--worker-apart` measures that, too.
+
+Both servers, this load generator and vLLM share the machine's cores, so what rerail computes for a
+token takes its time from the engine: on its own core it would add less.
 
 vLLM is found as the tests find it (RERAIL_VLLM, this Python, the PATH).
 """
@@ -26,7 +35,7 @@ from figures import Figure, report
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from server_process import running_command
-from vllm_server import MODEL, VllmServer, vllm_python, vllm_serve
+from vllm_server import ARGUMENTS, MODEL, VllmServer, vllm_python, vllm_serve
 
 from rerail.guard.tokenizer_folder import FolderTokenizer
 from rerail.train.sandbox.kinds import Kind
@@ -34,9 +43,15 @@ from rerail.train.sandbox.world import prompts
 
 COMMAND = "python tests/bench/bench_server.py"
 SERVE = "import sys; from rerail.serve.cli import main; sys.exit(main())"
-NUM_TOKENS = 120
+WORKER_APART = "--worker-apart"
+IN_PROCESS = (
+    "--distributed-executor-backend",
+    "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+)
+NUM_TOKENS = 60
 NUM_STREAMS = 32
-ROUNDS = 12
+NUM_PAIRS = 48
+NUM_RATES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +90,34 @@ async def ask(client: httpx.AsyncClient, prompt: str) -> Arrivals:
     return Arrivals(pieces, num_tokens)
 
 
-async def latencies(
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One request behind rerail and straight, in milliseconds."""
+
+    first_alone: float
+    added_first: float
+    added_each: float
+
+    @classmethod
+    def of(cls, straight: Arrivals, behind: Arrivals) -> "Pair":
+        num_chars = straight.pieces[-1][1]
+        assert behind.pieces[-1][1] == num_chars, "not the same text"
+        assert behind.num_tokens == straight.num_tokens
+        when, chars = behind.pieces[0]
+        at = straight.at(min(chars + 1, num_chars))
+        delay = when - at
+        between = sum(time > at for time, _ in straight.pieces)
+        last = behind.pieces[-1][0] - straight.pieces[-1][0]
+        return cls(
+            1000 * straight.pieces[0][0], 1000 * delay, 1000 * (last - delay) / max(1, between)
+        )
+
+
+async def pairs(
     alone: httpx.AsyncClient, guarded: httpx.AsyncClient, asked: list[str]
-) -> tuple[list[float], list[float], list[float]]:
-    """Milliseconds: to vLLM's first token; added to the first piece; added per token."""
-    first, added_first, added_each = [], [], []
+) -> list[Pair]:
+    """Each prompt, in turns; who asks first has vLLM's cache against him, so that changes too."""
+    found: list[Pair] = []
     for number, prompt in enumerate(asked):
         if number % 2:
             straight = await ask(alone, prompt)
@@ -87,15 +125,8 @@ async def latencies(
         else:
             behind = await ask(guarded, prompt)
             straight = await ask(alone, prompt)
-        assert behind.pieces[-1][1] == straight.pieces[-1][1], "not the same text"
-        assert behind.num_tokens == straight.num_tokens
-        when, chars = behind.pieces[0]
-        delay = when - straight.at(chars)
-        last = behind.pieces[-1][0] - straight.pieces[-1][0]
-        first.append(1000 * straight.pieces[0][0])
-        added_first.append(1000 * delay)
-        added_each.append(1000 * (last - delay) / straight.num_tokens)
-    return first, added_first, added_each
+        found.append(Pair.of(straight, behind))
+    return found
 
 
 async def rate(client: httpx.AsyncClient, asked: list[str]) -> float:
@@ -115,6 +146,9 @@ def rerail_serve(vllm: VllmServer) -> Iterator[str]:
 
 
 async def measure(vllm_url: str, rerail_url: str, asked: list[str]) -> list[Figure]:
+    apart = WORKER_APART in sys.argv
+    where = ", vLLM's worker in a process of its own" if apart else ""
+    command = f"{COMMAND} {WORKER_APART}" if apart else COMMAND
     limits = httpx.Limits(max_connections=None)
     async with (
         httpx.AsyncClient(base_url=vllm_url, timeout=300, limits=limits) as alone,
@@ -122,41 +156,53 @@ async def measure(vllm_url: str, rerail_url: str, asked: list[str]) -> list[Figu
             base_url=rerail_url, timeout=300, limits=limits, headers={"rerail": "1"}
         ) as guarded,
     ):
-        await latencies(alone, guarded, asked[:4])  # warms both up
-        first, added_first, added_each = await latencies(alone, guarded, asked[:ROUNDS])
-        streams = asked[:NUM_STREAMS]
+        warm, new = asked[:4], asked[4 : 4 + NUM_PAIRS // 2]
+        await pairs(alone, guarded, warm)
+        fresh = await pairs(alone, guarded, new)
+        known = await pairs(alone, guarded, new)
+        streams = asked[-NUM_STREAMS:]
         rates = [
-            (await rate(guarded, streams), await rate(alone, streams)) for _ in range(ROUNDS // 4)
+            (await rate(guarded, streams), await rate(alone, streams)) for _ in range(NUM_RATES)
         ]
     ratios = [one / other for one, other in rates]
+    both = fresh + known
+    first = statistics.median(each.first_alone for each in both)
     return [
         Figure(
-            "`rerail serve` before `vllm serve`: added time to the first text, median",
+            f"`rerail serve` before `vllm serve`{where}: added time to the first text, median",
             "at most one step's hold-back and 2 ms",
-            f"hold-back and {statistics.median(added_first):.2f} ms "
-            f"(vLLM's own first token: {statistics.median(first):.1f} ms)",
-            COMMAND,
+            f"hold-back and {_median([each.added_first for each in both])} ms; of requests new to "
+            f"the detector {_median([each.added_first for each in fresh])} ms, of others "
+            f"{_median([each.added_first for each in known])} ms (vLLM's own first token: "
+            f"{first:.1f} ms)",
+            command,
         ),
         Figure(
-            "the same, added between tokens, median",
+            f"the same{where}, added between tokens, median",
             "at most 0.5 ms",
-            f"{statistics.median(added_each):.3f} ms",
-            COMMAND,
+            f"{_median([each.added_each for each in both])} ms",
+            command,
         ),
         Figure(
-            f"the same, throughput at {NUM_STREAMS} streams, guarded / straight",
+            f"the same{where}, throughput at {NUM_STREAMS} streams, guarded / straight",
             "-",
             f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}; "
             f"{statistics.median(other for _, other in rates):,.0f} tokens/s straight)",
-            COMMAND,
+            command,
         ),
     ]
+
+
+def _median(values: list[float]) -> str:
+    """With the quartiles, which say how much of it is the machine's."""
+    low, middle, high = statistics.quantiles(values)
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def rendered(folder: Path) -> list[str]:
     """Harmless requests of the sandbox, as its template writes them."""
     tokenizer = FolderTokenizer.from_folder(folder)
-    found = prompts("test", Kind.HARMLESS, num=max(ROUNDS, NUM_STREAMS), seed=3)
+    found = prompts("test", Kind.HARMLESS, num=4 + NUM_PAIRS // 2 + NUM_STREAMS, seed=3)
     return [
         tokenizer.apply_chat_template(
             list(each.messages), tokenize=False, add_generation_prompt=True
@@ -170,7 +216,8 @@ def vllm() -> Iterator[VllmServer]:
     """One of our own, or the one that RERAIL_VLLM_URL names."""
     given = os.environ.get("RERAIL_VLLM_URL")
     if given is None:
-        with vllm_serve() as server:
+        further = () if WORKER_APART in sys.argv else IN_PROCESS
+        with vllm_serve((*ARGUMENTS, *further)) as server:
             yield server
         return
     from rerail.train.sandbox.shipped import model_folder
