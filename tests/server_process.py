@@ -40,7 +40,7 @@ def body(text: str, **fields: Any) -> dict[str, Any]:
     return {"model": "talker", "messages": [{"role": "user", "content": text}], **fields}
 
 
-def wait_for(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_for(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end, "it did not come to that"
@@ -81,7 +81,7 @@ def running_command(command: Sequence[str]) -> Iterator[Process]:
     reader.start()
     try:
         wait_for(lambda: has_ended_or("ready"), 240)
-        wait_for(lambda: has_ended_or("listening"))
+        wait_for(lambda: has_ended_or("listening"), 240)
         assert popen.poll() is None, server.lines
         server.url = next(line["address"] for line in server.lines if "address" in line)
         yield server

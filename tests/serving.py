@@ -54,7 +54,7 @@ class Running:
     def traces(self) -> list[Trace]:
         return self.writer.traces
 
-    def wait_for(self, holds: Any, timeout_s: float = 20.0) -> None:
+    def wait_for(self, holds: Any, timeout_s: float = 60.0) -> None:
         """Waits until `holds()`; fails the test if that takes too long."""
         end = time.monotonic() + timeout_s
         while not holds():

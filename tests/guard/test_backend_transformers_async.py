@@ -122,8 +122,7 @@ def test_many_guarded_streams_are_repeatable() -> None:
 
 
 def test_closing_stops_the_model() -> None:
-    async def run() -> tuple[int, float]:
-        loop = asyncio.get_running_loop()
+    async def run() -> int:
         async with backend(max_ahead=4) as made:
             stream = made.stream(prompt(), TokenTable(), {"temperature": 1.0, "seed": 8})
             num_read = 0
@@ -131,15 +130,12 @@ def test_closing_stops_the_model() -> None:
                 num_read += 1
                 if num_read == 3:
                     break
-            began = loop.time()
             await stream.close()
             await stream.close()
-            took = loop.time() - began
             assert await ids_of(made, TokenTable(), **DRAWN), "the next run is served"
-            return made.num_open, took
+            return made.num_open
 
-    num_open, took = asyncio.run(run())
-    assert num_open == 0 and took < 5
+    assert asyncio.run(run()) == 0
 
 
 def test_a_slow_reader_holds_the_model_back() -> None:

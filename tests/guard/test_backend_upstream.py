@@ -116,7 +116,7 @@ def test_faults_have_names(fault: str, expected: UpstreamFault) -> None:
     """Each is a sentence; what came before it is recorded as an error and not as passed."""
     with fake_upstream(fault=fault) as upstream:
         with pytest.raises(UpstreamError) as caught:
-            impatient = {"upstream_first_s": 0.5, "upstream_stall_s": 0.3}
+            impatient: dict[str, Any] = {"upstream_first_s": 0.5, "upstream_stall_s": 0.3}
             asked(upstream, upstream_retries=0, **(impatient if "stall" in fault else {}))
         assert caught.value.fault is expected
         assert "upstream" in str(caught.value) and "\n" not in str(caught.value)

@@ -120,7 +120,7 @@ def test_an_interrupt_ends_engine_and_program(tmp_path: Path) -> None:
     # The engine's processes may say why they end, each line with its name before it.
     assert [line for line in out.splitlines() if not line.startswith("(")] == ["cancelled"]
     assert process.returncode not in (0, -signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
 
 

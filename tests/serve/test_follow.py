@@ -32,7 +32,7 @@ class _Engine:
 
 
 def _wait(holds: Any) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
