@@ -8,6 +8,7 @@ from typing import Any
 
 from ..guard.student_folder import StudentSettings
 from .adversarial import AttackReport
+from .bounds import Bound
 from .channel_thresholds import ChannelChoice
 from .report import SourceReport, as_markdown
 
@@ -61,6 +62,9 @@ class CardFacts:
     channels: Sequence[ChannelChoice] = ()
     """How the thresholds of answers and tool calls were chosen."""
 
+    bounds: Sequence[Bound] = ()
+    """What is caught as it is, and with the truth in place of one reading."""
+
 
 def model_card(
     settings: StudentSettings,
@@ -110,6 +114,7 @@ def model_card(
             "held-out traces.",
             "",
         ]
+    lines += _bound_lines(facts.bounds)
     lines += [
         "## Adversarial suite",
         "",
@@ -157,6 +162,31 @@ def _channel_lines(channels: Sequence[ChannelChoice]) -> list[str]:
             cells[0] = "too few to choose on: the reasoning's threshold"
         lines.append(f"| {one.channel} | {one.end:.3f} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _bound_lines(bounds: Sequence[Bound]) -> list[str]:
+    """A table of what the readings of requests and of steps each allow."""
+    if not bounds:
+        return []
+    sources = list(bounds[0].caught)
+    numbers = [f"{source} ({bounds[0].caught[source][1]})" for source in sources]
+    return [
+        "## What limits it",
+        "",
+        "The share caught in time on the same traces, scored step by step without the screen: as "
+        "it is, and with the truth in place of one reading, the threshold chosen again under the "
+        "same limits of false alarms. Traces with a cue in brackets.",
+        "",
+        "| | threshold | " + " | ".join(numbers) + " |",
+        "|---|---|" + "---|" * len(sources),
+        *(
+            f"| {one.name} | {one.threshold:.3f} | "
+            + " | ".join(f"{one.caught[source][0]:.2f}" for source in sources)
+            + " |"
+            for one in bounds
+        ),
+        "",
+    ]
 
 
 def _without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ..guard.student_folder import SCREEN, TOKENIZER, StudentSettings
 from .adversarial import attack_report, false_alarms
 from .belief_fit import ScoredTrace, fit_belief
 from .belief_search import AlarmShares, Bench, tune_belief
+from .bounds import bounds
 from .card import CardFacts, model_card
 from .channel_thresholds import ChannelChoice, choose_channels, thresholds_of
 from .config import DistillConfig
@@ -44,7 +45,7 @@ from .stages import (
     student_settings,
 )
 from .teachers import LabelledFiles, Teacher, taught
-from .thresholds import AlarmLimit, threshold_for
+from .thresholds import chosen_threshold
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def distill(
     settings = student_settings(config, weights, thresholds)
     finish_student(config, tokenizer, settings)
     logger.info("threshold %.4f; student in %s", end, config.student)
-    write_card(config, settings, data, held, choices)
+    write_card(config, settings, data, held, scored, choices)
     return config.student
 
 
@@ -116,38 +117,12 @@ def read_data(config: DistillConfig, teacher: Teacher | None) -> Split:
     return data
 
 
-def chosen_threshold(
-    config: DistillConfig,
-    scored: Sequence[ScoredTrace],
-    probabilities: Sequence[Sequence[float]],
-) -> float:
-    """The lowest threshold at a step's end that keeps the configuration's false-alarm limits.
-
-    Sources apart have no say: a model that is to have a threshold of its own is calibrated by
-    itself (`rerail eval thresholds --write`).
-    """
-    highest: dict[str, list[float]] = {"harmless": [], "touchy": [], "safe": []}
-    shares = {
-        "harmless": config.harmless_limit, "touchy": config.touchy_limit, "safe": config.safe_limit
-    }  # fmt: skip
-    for trace, steps in zip(scored, probabilities, strict=True):
-        if trace.source in config.apart_sources:
-            continue
-        if not trace.harmful:
-            kind = "touchy" if trace.source in config.touchy_sources else "harmless"
-        elif trace.cues is None:
-            kind = "safe"
-        else:
-            continue
-        highest[kind].append(float(max(steps)))
-    return threshold_for([AlarmLimit(kind, highest[kind], shares[kind]) for kind in highest])
-
-
 def write_card(
     config: DistillConfig,
     settings: StudentSettings,
     data: Split,
     held: Sequence[LabelledTrace],
+    scored: Sequence[ScoredTrace],
     channels: Sequence[ChannelChoice],
 ) -> None:
     """Replays the held-out and the only measured traces through the student; writes its card."""
@@ -168,6 +143,7 @@ def write_card(
             num_held=len(held),
             verified_share=num_verified / num_steps if num_steps else None,
             channels=channels,
+            bounds=bounds(config, scored, settings.belief),
         ),
         by_source(replayed, num_draws=100),
         attack_report(detector),

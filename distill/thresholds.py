@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .belief_fit import ScoredTrace
+from .config import DistillConfig
+
 
 @dataclass(frozen=True, slots=True)
 class AlarmLimit:
@@ -32,3 +35,30 @@ def _threshold(limit: AlarmLimit) -> float:
         return 0.0
     # Just above the first trace that must pass.
     return min(1.0, ordered[allowed] + 1e-4)
+
+
+def chosen_threshold(
+    config: DistillConfig,
+    scored: Sequence[ScoredTrace],
+    probabilities: Sequence[Sequence[float]],
+) -> float:
+    """The lowest threshold at a step's end that keeps the configuration's false-alarm limits.
+
+    Sources apart have no say: a model that is to have a threshold of its own is calibrated by
+    itself (`rerail eval thresholds --write`).
+    """
+    highest: dict[str, list[float]] = {"harmless": [], "touchy": [], "safe": []}
+    shares = {
+        "harmless": config.harmless_limit, "touchy": config.touchy_limit, "safe": config.safe_limit
+    }  # fmt: skip
+    for trace, steps in zip(scored, probabilities, strict=True):
+        if trace.source in config.apart_sources:
+            continue
+        if not trace.harmful:
+            kind = "touchy" if trace.source in config.touchy_sources else "harmless"
+        elif trace.cues is None:
+            kind = "safe"
+        else:
+            continue
+        highest[kind].append(float(max(steps)))
+    return threshold_for([AlarmLimit(kind, highest[kind], shares[kind]) for kind in highest])
