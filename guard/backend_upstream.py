@@ -59,7 +59,7 @@ class AsyncUpstreamBackend:
             body["logprobs"] = max(1, body["logprobs"])  # some take 0 for none at all
         turn = body.get("seed", 0)
         if "seed" in body:
-            body["seed"] = run_seed(turn, len(kept))
+            body["seed"] = run_seed(turn, len(kept.text))
         body |= {
             "model": body.pop("lora", self._model),
             "prompt": self._codec.context(prompt, kept),
@@ -154,9 +154,13 @@ def choice_of(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return choices[0] if choices else None
 
 
-def run_seed(seed: int, num_kept: int) -> int:
-    """The seed of a run that goes on after so many kept tokens; the first run's is its own."""
-    if not num_kept:
+def run_seed(seed: int, num_chars: int) -> int:
+    """The seed of a run that goes on after so many kept characters; the first run's is its own.
+
+    Characters, since an upstream that sends text alone puts several tokens into a chunk when it is
+    busy, and the same request has to give the same answer then.
+    """
+    if not num_chars:
         return seed
-    digest = hashlib.sha256(f"{seed}:{num_kept}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{num_chars}".encode()).digest()
     return int.from_bytes(digest[:6], "big")

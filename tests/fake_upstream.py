@@ -26,6 +26,9 @@ class FakeUpstream:
     api_key: str | None = None
     max_model_len: int | None = 4000
     delay_s: float = 0.0
+    group: int = 1
+    """Tokens in a chunk."""
+
     fault: str | None = None
     """What goes wrong: status (`500`), `refuse`, `stall head`, `stall`, `cut`, `no end`, `garbage`,
     `error`, `no stream`, `huge`, `abort`."""
@@ -139,7 +142,7 @@ class FakeUpstream:
         self, path: str, body: dict[str, Any], fault: str | None
     ) -> AsyncIterator[bytes | None]:
         tokens = tokens_of(self._text(path, body))[: body.get("max_tokens", 1 << 30)]
-        for number, token in enumerate(tokens):
+        for number in range(0, len(tokens), self.group):
             await asyncio.sleep(self.delay_s)
             if number == 5 and fault is not None:
                 match fault:
@@ -155,7 +158,8 @@ class FakeUpstream:
                         yield b'data: {"error": {"message": "quoting SECRET", "code": 500}}\n\n'
                     case "abort":
                         yield self._chunk(path, "", "abort")
-            yield self._chunk(path, token.text, None)
+            text = "".join(token.text for token in tokens[number : number + self.group])
+            yield self._chunk(path, text, None)
         reason = "length" if len(tokens) == body.get("max_tokens") else "stop"
         yield self._chunk(path, "", reason) + b"data: [DONE]\n\n"
 

@@ -80,10 +80,21 @@ def test_text_is_continued_after_an_intervention() -> None:
     kept = trace.text.removesuffix(SAFE)
     assert first["prompt"] == prompt_of(CUE).text
     assert second["prompt"] == first["prompt"] + kept, "the very text that the trace says"
-    assert (first["seed"], second["seed"]) == (3, run_seed(3, trace.interventions[0].keep + 1))
+    assert (first["seed"], second["seed"]) == (3, run_seed(3, len(kept)))
     assert first["temperature"] == second["temperature"] == 0.5
     assert second["max_tokens"] == 500 - trace.interventions[0].keep - 1
     assert upstream.num_left == 1, "the first stream was closed, not read to its end"
+
+
+def test_what_a_chunk_holds_changes_nothing() -> None:
+    """A busy upstream puts several tokens into a chunk; the same seed still gives the same."""
+    continued = []
+    for group in (1, 2, 5):
+        with fake_upstream(group=group) as upstream:
+            asked(upstream, request=CUE)
+        _, second = upstream.generations()
+        continued.append((second["prompt"], second["seed"]))
+    assert len(set(continued)) == 1
 
 
 def test_a_length_is_kept() -> None:
