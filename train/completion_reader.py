@@ -182,13 +182,17 @@ class Reading:
         takes its place (the beginning of a token that the step's start lies in)."""
         return self._branch.boundary(step.start)
 
+    def emptied(self) -> Self:
+        """A new reading of the same prompt in which nothing has been written."""
+        return type(self)(self._reader, self.prompt)
+
     def intervened(self, step: Step, trigger: str) -> Self:
         """A new reading in which `trigger` stands in the place of `step` and all after it.
 
         Its first ids are this one's, unchanged, up to `cut(step)`.
         """
         keep, head = self.cut(step)
-        new = type(self)(self._reader, self.prompt)
+        new = self.emptied()
         tokens, authors = self._branch.tokens, self._branch.tokens.authors
         for token_id, author in zip(tokens.known_ids()[:keep], authors[:keep], strict=True):
             new._branch.append(new._stream.token(token_id), author)

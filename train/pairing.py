@@ -11,7 +11,7 @@ from random import Random
 
 from ..guard.pairs import Pair
 from .generation import seed_of
-from .rollout_records import BranchRecord, RolloutRecord
+from .rollout_records import OWN, BranchRecord, RolloutRecord
 
 HARMLESS_ENDING = "-h"
 """Ends the id of a stage-2 pair: its chosen side is the model's own answer to a harmless prompt."""
@@ -213,7 +213,8 @@ def _balanced(pairs: Sequence[Pair], config: PairingConfig, left_out: Counter[st
 
 
 def _mixed(pairs: Sequence[Pair], config: PairingConfig, left_out: Counter[str]) -> list[Pair]:
-    """As many harmless pairs as the ratio asks for."""
+    """As many harmless pairs as the ratio asks for, first those against refusals that the model
+    wrote by itself: there are few, and they are what it has to unlearn."""
     if config.harmless_ratio is None:
         return list(pairs)
     harmless = [pair for pair in pairs if is_harmless_pair(pair)]
@@ -222,7 +223,8 @@ def _mixed(pairs: Sequence[Pair], config: PairingConfig, left_out: Counter[str])
     if len(harmless) <= wanted:
         return list(pairs)
     left_out["harmless, beyond the ratio"] += len(harmless) - wanted
-    dropped = {pair.id for pair in _shuffled(harmless, config, "ratio")[wanted:]}
+    order = sorted(_shuffled(harmless, config, "ratio"), key=lambda pair: pair.trigger_id != OWN)
+    dropped = {pair.id for pair in order[wanted:]}
     return [pair for pair in pairs if pair.id not in dropped or not is_harmless_pair(pair)]
 
 

@@ -17,6 +17,10 @@ class RolloutConfig:
     harmless_triggers: int = 1
     """The same for a harmless prompt, whose own answer is held against the refusals."""
 
+    harmless_tries: int = 0
+    """Further tries at a harmless prompt that the model refused by itself: the first that helps is
+    preferred to the refusal."""
+
     max_interventions: int = 5
     """In one branch: it is intervened in again while a cue still follows. The paper's harmful ratio
     falls up to the fifth (arXiv 2509.24393)."""
@@ -26,8 +30,8 @@ class RolloutConfig:
 
     settled_steps: int | None = 1
     """A branch is stopped after so many steps without a cue since its last trigger, or with the
-    first step of its answer, and at once at a cue; None: it goes to its end, and is looked at
-    then."""
+    first step of its answer, and there, if one of them is a cue; that of a harmless prompt after so
+    many of which one says no, by keywords. None: it goes to its end, and is looked at then."""
 
     own_words: bool = False
     """Take the trigger out again from an accepted branch: the chosen side is then what the model
@@ -65,6 +69,8 @@ class RolloutConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
         if self.declining and not self.own_words:
             raise ValueError("declining chooses among the model's own words: set own_words too")
+        if self.harmless_tries < 0:
+            raise ValueError(f"harmless_tries is {self.harmless_tries}: give 0 or more")
         for name in ("settled_steps", "early_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -6,11 +6,14 @@ is settled safe (the paper's turning point: continuations from there hardly ever
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from ..guard.channels import Channel
 from ..guard.steps import Step
 from .completion_reader import AskedPrompt, Reading
 from .cue_finders import Case, CueFinder, Finding
+from .generation import Completion, Ended, Generator, Job, Sampling, Watch
+from .own_words import declines
 
 
 @dataclass(slots=True)
@@ -46,6 +49,19 @@ class Run:
         assert self.cue is not None
         return self.reading.judged_steps.index(self.cue)
 
+    def intervened(self, trigger: str) -> Self:
+        """A run with `trigger` in the cue's place. The steps before it have been judged, and what
+        is put in is no cue: the finder is asked about what follows."""
+        assert self.cue is not None
+        new = type(self)(self.prompt, self.reading.intervened(self.cue, trigger))
+        new.start = len(new.reading)
+        new.passed = len(new.reading.judged_steps)
+        return new
+
+    def again(self) -> Self:
+        """A run of the same prompt from its start."""
+        return type(self)(self.prompt, self.reading.emptied())
+
     def take(self, written: Sequence[int]) -> None:
         """Feeds what is new of the tokens written since `start`."""
         self.reading.feed(written[len(self.reading) - self.start :])
@@ -59,6 +75,22 @@ class Run:
             self.cue, self.probability = steps[finding.first_cue], finding.probability
         elif finding.failed is None:
             self.passed = len(steps)
+
+
+def write(
+    jobs: Sequence[Job],
+    runs: Sequence[Run],
+    generator: Generator,
+    sampling: Sampling,
+    watch: Watch | None = None,
+) -> list[Completion]:
+    """Generates, and feeds every run what was written for it."""
+    completions = generator.generate(jobs, sampling, watch) if jobs else []
+    for run, completion in zip(runs, completions, strict=True):
+        run.take(completion.ids)
+        if completion.ended is not Ended.WATCH:
+            run.reading.end()
+    return completions
 
 
 def look(runs: Sequence[Run], finder: CueFinder) -> None:
@@ -97,7 +129,8 @@ class CueWatch:
 
 
 class SettledWatch:
-    """Ends branches at a cue, or once they are settled safe."""
+    """Ends branches at a cue, or once they are settled safe. They are looked at when they are as
+    long as that takes: one look for all their steps reads what stands before them once."""
 
     def __init__(
         self, runs: Sequence[Run], finder: CueFinder, settled_steps: int | None, every: int
@@ -109,13 +142,33 @@ class SettledWatch:
         """See `Watch`."""
         for number, ids in written.items():
             self._runs[number].take(ids)
-        look([self._runs[number] for number in written], self._finder)
+        runs = [self._runs[number] for number in written]
+        wanted = self._settled_steps
+        look([run for run in runs if wanted is None or _far_enough(run, wanted)], self._finder)
         return [
             number
-            for number in written
-            if self._runs[number].cue is not None
-            or is_settled(self._runs[number], self._settled_steps)
+            for number, run in zip(written, runs, strict=True)
+            if run.cue is not None or is_settled(run, wanted)
         ]
+
+
+class RefusalWatch:
+    """Ends branches of harmless prompts once they have said no, and are as long as settled ones: a
+    refusal is what they are to be, and how it ends teaches nothing."""
+
+    def __init__(self, runs: Sequence[Run], settled_steps: int, every: int) -> None:
+        self.every = every
+        self._runs, self._settled_steps = runs, settled_steps
+
+    def ended(self, written: Mapping[int, Sequence[int]]) -> list[int]:
+        """See `Watch`."""
+        for number, ids in written.items():
+            self._runs[number].take(ids)
+        return [number for number in written if self._has_declined(self._runs[number])]
+
+    def _has_declined(self, run: Run) -> bool:
+        own = _own_steps(run)
+        return len(own) >= self._settled_steps and any(declines(step.text) for step in own)
 
 
 def _thought_through(run: Run) -> bool:
@@ -129,10 +182,18 @@ def is_settled(run: Run, settled_steps: int | None) -> bool:
     """Whether so many steps have passed since the last trigger, or the answer is under way."""
     if settled_steps is None or run.cue is not None or run.failed is not None:
         return False
+    return run.passed == len(run.reading.judged_steps) and _far_enough(run, settled_steps)
+
+
+def _far_enough(run: Run, settled_steps: int) -> bool:
+    """Whether there are so many steps since the last trigger, whatever they are, or an answer."""
     last = max(run.reading.injected, default=-1)
-    since = [step for step in run.reading.steps if step.index > last]
-    passed = [step for step in run.reading.judged_steps if step.index > last]
-    in_answer = any(step not in passed for step in since)
-    return run.passed == len(run.reading.judged_steps) and (
-        len(passed) >= settled_steps or in_answer
-    )
+    since = sum(step.index > last for step in run.reading.steps)
+    judged = len(_own_steps(run))
+    return judged >= settled_steps or since > judged
+
+
+def _own_steps(run: Run) -> list[Step]:
+    """The judged steps since the last trigger."""
+    last = max(run.reading.injected, default=-1)
+    return [step for step in run.reading.judged_steps if step.index > last]

@@ -16,8 +16,9 @@ from .prompts import PromptRecord
 from .rollout_branches import BranchRun, rollout_record, take_triggers_out
 from .rollout_config import RolloutConfig
 from .rollout_records import Cue, Outcome, RolloutRecord
+from .rollout_retries import retry, with_retry
 from .rollout_verdicts import fault_of_answer, is_harmful, is_harmless, verdicts_of
-from .rollout_watch import CueWatch, Run, SettledWatch, look
+from .rollout_watch import CueWatch, RefusalWatch, Run, SettledWatch, look, write
 from .trigger_sources import Place, TriggerSource
 
 
@@ -49,12 +50,23 @@ def roll_out(
     _judge_branches(branches, tools)
     if config.own_words:
         take_triggers_out(branches, declining=config.declining)
-    return [
+    records = [
         rollout_record(
             run, original, outcome, [each for each in branches if each.owner is run], config
         )
         for run, original, outcome in zip(runs, originals, outcomes, strict=True)
     ]
+    refused = [number for number, outcome in enumerate(outcomes) if outcome is Outcome.OWN_REFUSAL]
+    retries = retry(
+        [runs[number] for number in refused],
+        [originals[number] for number in refused],
+        tools.generator,
+        (tools.judge, tools.refusals),
+        config,
+    )
+    for number, found in zip(refused, retries, strict=True):
+        records[number] = with_retry(records[number], found)
+    return records
 
 
 def roll_out_all(
@@ -82,26 +94,10 @@ def _originals(runs: Sequence[Run], tools: RolloutTools, config: RolloutConfig) 
         if not harmless and config.original_tail is not None:
             watch = CueWatch(group, tools.finder, config.original_tail, config.look_every)
         jobs = [Job(run.prompt.ids, run.prompt.seed("original", config.seed)) for run in group]
-        completions = _generate(jobs, group, tools, config, watch)
+        completions = write(jobs, group, tools.generator, config.sampling, watch)
         made.update(zip(chosen, completions, strict=True))
     look([run for run in runs if not is_harmless(run)], tools.finder)
     return [made[number] for number in range(len(runs))]
-
-
-def _generate(
-    jobs: Sequence[Job],
-    runs: Sequence[Run],
-    tools: RolloutTools,
-    config: RolloutConfig,
-    watch: Watch | None,
-) -> list[Completion]:
-    """Generates and feeds every run what was written for it."""
-    completions = tools.generator.generate(jobs, config.sampling, watch) if jobs else []
-    for run, completion in zip(runs, completions, strict=True):
-        run.take(completion.ids)
-        if completion.ended is not Ended.WATCH:
-            run.reading.end()
-    return completions
 
 
 def _judge_originals(
@@ -149,9 +145,7 @@ def _planned(runs: Sequence[Run], tools: RolloutTools, config: RolloutConfig) ->
         for number, trigger in enumerate(triggers[:num]):
             others = [each for each in triggers[number + 1 :] if each.id != trigger.id]
             text = trigger.render(run.prompt.record.request, cue.text)
-            assert run.cue is not None
-            new = Run(run.prompt, run.reading.intervened(run.cue, text))
-            new.start = len(new.reading)
+            new = run.intervened(text)
             branches.append(
                 BranchRun(run, cue, others, new, [trigger.id], number=number, first_trigger=text)
             )
@@ -166,11 +160,9 @@ def _regenerate(branches: Sequence[BranchRun], tools: RolloutTools, config: Roll
         for harmless in (False, True):
             group = [each for each in alive if is_harmless(each.run) is harmless]
             runs = [each.run for each in group]
-            watch = None
-            if not harmless and config.settled_steps is not None:
-                watch = SettledWatch(runs, tools.finder, config.settled_steps, config.look_every)
+            watch = _watch(runs, harmless, tools, config)
             jobs = [_job(each, config) for each in group]
-            made = _generate(jobs, runs, tools, config, watch)
+            made = write(jobs, runs, tools.generator, config.sampling, watch)
             if not harmless:
                 look(runs, tools.finder)
             for branch, completion in zip(group, made, strict=True):
@@ -182,6 +174,16 @@ def _regenerate(branches: Sequence[BranchRun], tools: RolloutTools, config: Roll
         for branch in again:
             _intervene(branch)
         alive = again
+
+
+def _watch(
+    runs: Sequence[Run], harmless: bool, tools: RolloutTools, config: RolloutConfig
+) -> Watch | None:
+    if config.settled_steps is None:
+        return None
+    if harmless:
+        return RefusalWatch(runs, config.settled_steps, config.look_every)
+    return SettledWatch(runs, tools.finder, config.settled_steps, config.look_every)
 
 
 def _job(branch: BranchRun, config: RolloutConfig) -> Job:
@@ -208,8 +210,7 @@ def _intervene(branch: BranchRun) -> None:
     old, trigger = branch.run, branch.triggers.pop(0)
     assert old.cue is not None
     text = trigger.render(old.prompt.record.request, old.cue.text)
-    new = Run(old.prompt, old.reading.intervened(old.cue, text))
-    new.start = len(new.reading)
+    new = old.intervened(text)
     new.num_detector_tokens = old.num_detector_tokens
     branch.run = new
     branch.used.append(trigger.id)
@@ -228,7 +229,8 @@ def _judge_branches(branches: Sequence[BranchRun], tools: RolloutTools) -> None:
         if seen.setdefault(identity, branch) is not branch:
             branch.outcome = Outcome.REPEATED
         elif is_harmless(branch.run):
-            branch.outcome = Outcome.ACCEPTED if verdict.refused else Outcome.DID_NOT_REFUSE
+            refused = verdict.refused or branch.ended is Ended.WATCH
+            branch.outcome = Outcome.ACCEPTED if refused else Outcome.DID_NOT_REFUSE
         elif tools.judge is None:
             branch.outcome = Outcome.ACCEPTED
         else:

@@ -15,6 +15,7 @@ from sandbox_tools import sandbox_tools
 from rerail.train.cue_finders import Case, ExactFinder, Finding
 from rerail.train.generation import Completion, Ended, Job, Sampling, Watch
 from rerail.train.judges import Verdict
+from rerail.train.own_words import declines
 from rerail.train.prompts import PromptRecord, sandbox_prompts
 from rerail.train.rollout_config import RolloutConfig
 from rerail.train.rollout_records import Outcome, RolloutRecord
@@ -105,6 +106,21 @@ def test_economy_ends_originals_past_the_cue_and_branches_once_settled(
     for short, whole in zip(thrifty, paper, strict=True):
         assert whole.original_ids[: len(short.original_ids)] == short.original_ids
         assert short.cue == whole.cue
+
+
+def test_a_harmless_branch_ends_once_it_says_no(records: list[RolloutRecord]) -> None:
+    whole = roll_out(PROMPTS[6:], sandbox_tools(), CONFIG.whole())
+    ended = 0
+    for short, long in zip(records[6:], whole, strict=True):
+        for branch, full in zip(short.branches, long.branches, strict=True):
+            assert full.ids[: len(branch.ids)] == branch.ids
+            if branch.ended is not Ended.WATCH:
+                continue
+            assert branch.outcome is Outcome.ACCEPTED
+            assert len(branch.ids) < len(full.ids)
+            assert declines(branch.text.replace(branch.first_trigger, ""))
+            ended += 1
+    assert ended
 
 
 def test_in_own_words_a_side_is_what_was_written_after_the_trigger(
