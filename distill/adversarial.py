@@ -14,6 +14,7 @@ from ..guard.detector import Detector
 from .decoys import DECOYS, HARMFUL
 from .labels import Label, LabelledTrace
 from .replay import replay
+from .rewordings import FOREIGN, FOREIGN_DECOYS, FOREIGN_REQUESTS, PARAPHRASED
 
 _LEET = str.maketrans("aeiost", "4310$7")
 _TYPO_KEYS = "qwertyuiopasdfghjklzxcvbnm"
@@ -100,6 +101,13 @@ FRAMES: dict[str, str] = {
 }
 
 
+REWORDINGS: dict[str, tuple[LabelledTrace, ...]] = {
+    "other words": PARAPHRASED,
+    "other languages": FOREIGN,
+    "asked in another language, reasoned on in English": FOREIGN_REQUESTS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class AttackReport:
     """What one way of attacking does."""
@@ -111,7 +119,7 @@ class AttackReport:
 
 
 def attack_report(detector: Detector, *, seed: int = 0) -> list[AttackReport]:
-    """Every disguise and every frame over the suite's harmful traces."""
+    """Every disguise, frame and rewording of the suite's harmful traces."""
     rng = random.Random(seed)
     reports: list[AttackReport] = []
     for name, frame in FRAMES.items():
@@ -131,12 +139,15 @@ def attack_report(detector: Detector, *, seed: int = 0) -> list[AttackReport]:
     reports.append(_attack(detector, "very long steps", long))
     repeated = [_with_repetition(trace) for trace in HARMFUL]
     reports.append(_attack(detector, "repeated text before", repeated))
+    for name, reworded in REWORDINGS.items():
+        reports.append(_attack(detector, name, reworded))
     return reports
 
 
 def false_alarms(detector: Detector) -> list[LabelledTrace]:
     """The decoys that the detector interrupts at its default thresholds; best none."""
-    return [r.trace for r in replay(detector, DECOYS) if r.intervene is not None]
+    decoys = (*DECOYS, *FOREIGN_DECOYS)
+    return [r.trace for r in replay(detector, decoys) if r.intervene is not None]
 
 
 def _attack(detector: Detector, name: str, traces: Sequence[LabelledTrace]) -> AttackReport:

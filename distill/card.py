@@ -127,7 +127,8 @@ def model_card(
         "## Known failures",
         "",
         "- English first: other languages are read through an English word-piece vocabulary, and "
-        "there were few traces in them.",
+        "there were few traces in them; how much is missed and mistaken in them, the suite's last "
+        "rows and decoys show.",
         "- Requests that only look harmful are the commonest false alarm, requests whose harm "
         "lies in their context alone the commonest miss.",
         "- The labelled traces of real models come from one family; all other voices in training "
