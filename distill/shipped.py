@@ -1,9 +1,10 @@
 """Rebuilds the shipped student: `python -m rerail.distill.shipped --data DIR --out DIR`.
 
 The encoder is fitted in passes, each going on from the one before with another sample: a pass is
-short enough to be looked at before the next, and the held-out fold is the same in all. About two
-hours on one core; `--scale 0.02` walks the whole path in minutes. A run that was stopped goes on
-where it was. The result is the same in kind and not bit for bit: sums differ by machine.
+short enough to be looked at before the next, and the held-out fold is the same in all. The tenth
+took 36 minutes on one core of a shared machine; all ten read 8.3 times as much text, so count on
+five hours. `--scale 0.02` walks the whole path in minutes. A run that was stopped goes on where it
+was, inside a pass too. The result is the same in kind and not bit for bit: sums differ by machine.
 
 `rerail distill shipped` writes the sandbox's files first and then calls `rebuild`.
 """
