@@ -18,6 +18,7 @@ from rerail.guard import (
     Guard,
     GuardConfig,
     Message,
+    Released,
     Trace,
     guarded,
 )
@@ -146,6 +147,32 @@ def test_who_leaves_before_the_engine_has_the_request_leaves_a_trace() -> None:
 
     assert asyncio.run(run()) == 0
     assert [trace.finish_reason for trace in recorded] == [FinishReason.CANCELLED]
+
+
+def test_a_detector_that_cannot_read_the_request_lets_nothing_pass() -> None:
+    """The engine has begun by then: it is stopped, and what it has said is not said on."""
+
+    class Blind(WordDetector):
+        def start(self, messages: Sequence[Message]) -> str:
+            raise RuntimeError("out of memory")
+
+    recorded: list[Trace] = []
+    guard = Guard(Blind(), GuardConfig(refusals=("I refuse.",)), record=recorded.append)
+
+    async def run() -> tuple[str, int]:
+        scripts = {"x": ScriptedBackend([CALM])}
+        backend, released = AsyncScriptedBackend(scripts), ""
+        with JudgeService(guard.detector) as service:
+            prompt = scripts["x"].prompt("x")
+            async for event in guarded_async(backend, guard, service, prompt):
+                released += event.text if isinstance(event, Released) else ""
+        return released, backend.num_open
+
+    released, num_open = asyncio.run(run())
+    assert "calm" not in released and released.endswith("I refuse.")
+    assert num_open == 0
+    assert [trace.finish_reason for trace in recorded] == [FinishReason.CONTENT_FILTER]
+    assert len(recorded[0].failures) == 1
 
 
 def test_cancelling_ends_the_generation_and_records_it() -> None:
