@@ -159,9 +159,9 @@ class Screen:
 
 def _product(left: Floats, right: Floats) -> Floats:
     """`left @ right`, `[..., k]` by `[k, n]`, in parts that one thread computes."""
-    rows = max(1, _ONE_THREAD // right.size)
-    if left.ndim == 1 or len(left) <= rows:
+    if left.ndim == 1 or len(left) * right.size <= _ONE_THREAD:
         return left @ right
+    rows = max(1, _ONE_THREAD // right.size)
     whole = len(left) - len(left) % rows
     out = np.empty((len(left), right.shape[1]), dtype=np.float32)
     parts = (len(left) // rows, rows)
