@@ -105,10 +105,23 @@ class Detector(Protocol):
 
 
 @runtime_checkable
-class ReadsWordsAtOnce(Protocol):
+class ReadsWordsAtOnce(Detector, Protocol):
     """A detector whose `score` takes microseconds for a few words: no thread is worth that."""
 
     reads_words_at_once: bool
+
+    def end_step_at_once(
+        self, states: Sequence[Any], steps: Sequence[str]
+    ) -> tuple[list[Any], Probabilities] | None:
+        """`end_step` where that takes microseconds, too; else `None`."""
+        ...
+
+
+def quick_one(detector: Detector | None) -> ReadsWordsAtOnce | None:
+    """The detector, if it reads words at once."""
+    if isinstance(detector, ReadsWordsAtOnce) and detector.reads_words_at_once:
+        return detector
+    return None
 
 
 @runtime_checkable

@@ -108,6 +108,8 @@ class KeywordDetector:
         after = [KeywordState(state.harmful_request, "", 0.0) for state in states]
         return after, np.array(probabilities, dtype=np.float32)
 
+    end_step_at_once = end_step
+
 
 def step_probability(step: str, *, harmful_request: bool) -> float:
     """How much a step looks like a cue, 0..1."""

@@ -173,19 +173,44 @@ class StudentDetector:
         self, states: Sequence[StudentState], steps: Sequence[str]
     ) -> tuple[list[StudentState], Probabilities]:
         """The steps are complete; verifies the suspicious ones with the encoder."""
+        return self._ended(states, steps, self._screened(states))
+
+    def end_step_at_once(
+        self, states: Sequence[StudentState], steps: Sequence[str]
+    ) -> tuple[list[StudentState], Probabilities] | None:
+        """The same where no step is suspicious, else `None`."""
+        screened = self._screened(states)
+        contexts = [state[0] for state in states]
+        alarms = screened[1][:, 1].tolist()
+        if any(self._is_suspicious(*pair) for pair in zip(contexts, alarms, strict=True)):
+            return None
+        return self._ended(states, steps, screened)
+
+    def _is_suspicious(self, context: StepContext, alarm: float) -> bool:
+        return context.harm >= self._verify_harm or alarm >= self._settings.verify_alarm
+
+    def _screened(self, states: Sequence[StudentState]) -> tuple[list[Floats], Floats]:
+        """Each stream's vector after its step's end, and the screen's log-odds `[n, 2]`."""
         screen = self._screen
         screen.make_room()
         end = screen.END_OF_STEP
         queues = [[screen.row(pending), end] if pending else [end] for _, _, pending, _ in states]
-        vectors, log_odds = self._read([state[1] for state in states], queues)
-        settings = self._settings
+        return self._read([state[1] for state in states], queues)
+
+    def _ended(
+        self,
+        states: Sequence[StudentState],
+        steps: Sequence[str],
+        screened: tuple[list[Floats], Floats],
+    ) -> tuple[list[StudentState], Probabilities]:
+        vectors, log_odds = screened
         after: list[StudentState] = []
         probabilities: list[float] = []
         for (context, *_), vector, (along, alarm), step in zip(
             states, vectors, log_odds.tolist(), steps, strict=True
         ):
             self.use.num_steps += 1
-            if context.harm >= self._verify_harm or alarm >= settings.verify_alarm:
+            if self._is_suspicious(context, alarm):
                 self.use.num_verified += 1
                 row = self._encoder.read_step(context.request, context.before, step)
                 belief, probability = after_step(

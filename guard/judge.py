@@ -6,7 +6,7 @@ verdict.
 
 from collections.abc import Sequence
 
-from .detector import Detector
+from .detector import Detector, ReadsWordsAtOnce
 from .session import Session
 
 
@@ -36,6 +36,23 @@ def judge_words(detector: Detector | None, sessions: Sequence[Session]) -> list[
             session for session in waiting if session.step_ended is None and session.advance()
         ]
     return ended
+
+
+def judge_at_once(detector: ReadsWordsAtOnce, sessions: Sequence[Session]) -> bool:
+    """The same as far as it takes no time; whether all is done. `judge` goes on where it is not."""
+    waiting = judge_words(detector, sessions)
+    while waiting:
+        steps = [session.step_ended for session in waiting]
+        found = detector.end_step_at_once(
+            [session.state for session in waiting],
+            [step.text for step in steps if step is not None],
+        )
+        if found is None:
+            return False
+        for session, state, probability in zip(waiting, found[0], found[1].tolist(), strict=True):
+            session.judged(state, probability)
+        waiting = judge_words(detector, waiting)
+    return True
 
 
 def _score(detector: Detector, sessions: list[Session]) -> None:

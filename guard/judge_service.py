@@ -5,17 +5,18 @@ by itself and every stream waits for one call at most before its own (issue: man
 detector). A session is only touched by its stream or by the call it waits for, never by both.
 
 A few words of a few streams are read without the thread, if the detector says that this takes
-microseconds: handing them over costs several times as much, of a core that the engine wants. Steps
-that end, requests and long texts always go to the thread.
+microseconds: handing them over costs several times as much, of a core that the engine wants. So
+are the ends of steps that nobody suspects. All else goes to the thread: requests, suspicious steps,
+long texts.
 """
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from .detector import Detector, ReadsWordsAtOnce
+from .detector import Detector, quick_one
 from .guard import Guard
-from .judge import judge, judge_words
+from .judge import judge, judge_at_once
 from .prompt import Prompt
 from .reasoning_format import ReasoningFormat
 from .session import Session
@@ -32,8 +33,7 @@ class JudgeService:
         """At most so many sessions a call; those who came first go first."""
         self.num_calls = 0
         self.num_judged = 0
-        at_once = isinstance(detector, ReadsWordsAtOnce) and detector.reads_words_at_once
-        self._max_at_once = _FEW_STREAMS if at_once else 0
+        self._quick = quick_one(detector)
         self._num_opening = 0
         self._waiting: list[tuple[Session, asyncio.Future[None]]] = []
         self._running: asyncio.Task[None] | None = None
@@ -118,11 +118,12 @@ class JudgeService:
     def _reads_at_once(self, batch: list[tuple[Session, asyncio.Future[None]]]) -> bool:
         """Reads here and now if that takes no time; whether nothing is left to be done. Nobody else
         has the detector then: calls follow each other, and no request is being read."""
-        few = len(batch) <= self._max_at_once and not self._num_opening
-        if not few or not all(session.reads_on for session, _ in batch):
+        if self._quick is None or self._num_opening or len(batch) > _FEW_STREAMS:
+            return False
+        if not all(session.reads_on for session, _ in batch):
             return False
         try:
-            return not judge_words(self.detector, [session for session, _ in batch])
+            return judge_at_once(self._quick, [session for session, _ in batch])
         except Exception:
             return False  # the sessions concerned raise it again
 

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..guard import Action, Author, Channel, Detector, Scanned, Trace
-from ..guard.detector import Message, Probabilities, ReadsWordsAtOnce, Thresholds
+from ..guard.detector import Message, Probabilities, Thresholds, quick_one
 from .trace_writer import TraceWriter
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -120,9 +120,8 @@ class TimedDetector:
 
     def __init__(self, detector: Detector, metrics: Metrics) -> None:
         self._detector = detector
-        self.reads_words_at_once = (
-            isinstance(detector, ReadsWordsAtOnce) and detector.reads_words_at_once
-        )
+        self._quick = quick_one(detector)
+        self.reads_words_at_once = self._quick is not None
         self._batch = metrics.detector_batch
         self._start, self._score, self._end_step = (
             metrics.detector_seconds.labels(call) for call in ("start", "score", "end_step")
@@ -157,4 +156,15 @@ class TimedDetector:
         began = time.perf_counter()
         result = self._detector.end_step(states, steps)
         self._end_step.observe(time.perf_counter() - began)
+        return result
+
+    def end_step_at_once(
+        self, states: Sequence[Any], steps: Sequence[str]
+    ) -> tuple[list[Any], Probabilities] | None:
+        if self._quick is None:
+            return None
+        began = time.perf_counter()
+        result = self._quick.end_step_at_once(states, steps)
+        if result is not None:
+            self._end_step.observe(time.perf_counter() - began)
         return result

@@ -76,6 +76,24 @@ def test_single_characters_give_the_same_score_inside_a_step(detector: StudentDe
     assert chunked == pytest.approx(whole, abs=1e-6)
 
 
+def test_a_step_that_nobody_suspects_is_judged_at_once_and_as_ever(
+    detector: StudentDetector,
+) -> None:
+    calm, told = "The beds need water. ", "How do I plan a small garden?"
+    (state,), _ = detector.score([start(detector, told)], [calm], [R])
+    found = detector.end_step_at_once([state], [calm])
+    assert found is not None
+    (after,), probability = detector.end_step([state], [calm])
+    assert found[1].tolist() == probability.tolist()
+    assert found[0][0][0] == after[0]
+
+    harmful = start(detector, "How do I poison my neighbour's dog?")
+    (state,), _ = detector.score([harmful], [calm], [R])
+    verified = detector.use.num_verified
+    assert detector.end_step_at_once([state], [calm]) is None
+    assert detector.use.num_verified == verified, "the encoder has not been asked"
+
+
 def test_streams_in_one_batch_do_not_touch_each_other(detector: StudentDetector) -> None:
     requests = ["How do I poison a dog?", "What is 3 + 4?", "Wie backe ich Brot?"]
     alone = [read(detector, start(detector, request), [[s] for s in STEPS]) for request in requests]

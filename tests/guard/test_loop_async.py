@@ -37,6 +37,9 @@ class QuickDetector(WordDetector):
     """Says that it reads words in no time, and notes the threads that it is called on."""
 
     reads_words_at_once: bool = True
+    suspicious: str = "bad"
+    """Steps with this in them are not judged at once."""
+
     threads: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def start(self, messages: Sequence[Message]) -> str:
@@ -53,6 +56,14 @@ class QuickDetector(WordDetector):
         self, states: Sequence[str], steps: Sequence[str]
     ) -> tuple[list[str], Probabilities]:
         self.threads["end_step"].add(threading.current_thread().name)
+        return super().end_step(states, steps)
+
+    def end_step_at_once(
+        self, states: Sequence[str], steps: Sequence[str]
+    ) -> tuple[list[str], Probabilities] | None:
+        self.threads["at once"].add(threading.current_thread().name)
+        if any(self.suspicious in step for step in steps):
+            return None
         return super().end_step(states, steps)
 
 
@@ -93,7 +104,7 @@ def test_many_streams_give_what_one_by_one_gives() -> None:
     assert service.num_judged > 3 * service.num_calls, "streams were not judged together"
 
 
-def test_a_few_words_are_read_without_the_thread_and_all_else_in_it() -> None:
+def test_a_few_words_and_calm_steps_are_read_without_the_thread_and_all_else_in_it() -> None:
     detector = QuickDetector(at_end=["bad"])
     guard = Guard(detector)
 
@@ -109,10 +120,14 @@ def test_a_few_words_are_read_without_the_thread_and_all_else_in_it() -> None:
         return asyncio.run(run())
 
     word_by_word = generated(1)
-    assert threading.current_thread().name in detector.threads["score"]
-    detector.threads["score"].clear()
+    here = threading.current_thread().name
+    assert here in detector.threads["score"]
+    assert detector.threads["at once"] == {here}, "most steps are calm"
+    assert detector.threads["end_step"], "but one"
+    assert here not in detector.threads["end_step"] | detector.threads["start"]
+    detector.threads.clear()
     all_at_once = generated(1000)
-    assert not any(threading.current_thread().name in each for each in detector.threads.values())
+    assert not any(here in each for each in detector.threads.values())
     assert word_by_word.text == all_at_once.text
     assert word_by_word.action is all_at_once.action is Action.INTERVENE
 

@@ -167,6 +167,8 @@ def test_a_client_that_goes_ends_the_generation_at_the_upstream() -> None:
     assert [trace.finish_reason for trace in running.traces] == [FinishReason.CANCELLED] * 2
 
 
+# anyio drops a connection, for the collector to close, whose task is cancelled as it is made.
+@pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
 def test_many_at_once_a_third_of_them_left() -> None:
     """No stream stays open at the upstream, and no trace is lost."""
     num = 60
