@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def write_sandbox(folder: Path, scale: float) -> None:
-    """The sandbox's files, each once: what is there is whole."""
+    """The sandbox's files, each once: what is there is whole.
+
+    Numbers and seeds are those of the shipped student's last passes.
+    """
     from ..distill.shipped import SANDBOX_REQUESTS, SANDBOX_WORLD, SANDBOX_WRITTEN
     from ..train.sandbox.labelled import model_rows, request_rows, world_rows, write_rows
     from ..train.sandbox.shipped import model_folder
@@ -25,10 +28,10 @@ def write_sandbox(folder: Path, scale: float) -> None:
         return max(24, round(whole * scale))
 
     for name, rows in {
-        SANDBOX_WORLD: lambda: world_rows("train", number(1500), 21),
-        SANDBOX_REQUESTS: lambda: request_rows("train", number(3800), 22),
+        SANDBOX_WORLD: lambda: world_rows("train", number(2400), 22),
+        SANDBOX_REQUESTS: lambda: request_rows("train", number(24_000), 11),
         SANDBOX_WRITTEN: lambda: model_rows(
-            prompts("train", num=number(600), seed=24), 24, model_folder()
+            prompts("train", num=number(2400), seed=21), 21, model_folder()
         ),
     }.items():
         if not (folder / name).exists():
