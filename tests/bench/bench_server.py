@@ -48,10 +48,10 @@ IN_PROCESS = (
     "--distributed-executor-backend",
     "vllm.v1.executor.uniproc_executor.UniProcExecutor",
 )
-NUM_TOKENS = 60
+NUM_TOKENS, NUM_TOKENS_OF_MANY = 60, 120
 NUM_STREAMS = 32
-NUM_PAIRS = 48
-NUM_RATES = 3
+NUM_PAIRS = 80
+NUM_RATES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class Arrivals:
         return next(when for when, chars in self.pieces if chars >= num_chars)
 
 
-async def ask(client: httpx.AsyncClient, prompt: str) -> Arrivals:
-    body = {"model": MODEL, "prompt": prompt, "max_tokens": NUM_TOKENS, "temperature": 0}
+async def ask(client: httpx.AsyncClient, prompt: str, num_tokens: int = NUM_TOKENS) -> Arrivals:
+    body = {"model": MODEL, "prompt": prompt, "max_tokens": num_tokens, "temperature": 0}
     body |= {"stream": True, "stream_options": {"include_usage": True}}
     if "rerail" not in client.headers:
         body |= {"add_special_tokens": False, "skip_special_tokens": False}
     began = time.perf_counter()
     pieces: list[tuple[float, int]] = []
-    chars = num_tokens = 0
+    chars = num_generated = 0
     async with client.stream("POST", "/v1/completions", json=body) as response:
         assert response.status_code == 200, await response.aread()
         async for line in response.aiter_lines():
@@ -86,8 +86,8 @@ async def ask(client: httpx.AsyncClient, prompt: str) -> Arrivals:
                 if text:
                     pieces.append((time.perf_counter() - began, chars))
                 if record.get("usage"):
-                    num_tokens = record["usage"]["completion_tokens"]
-    return Arrivals(pieces, num_tokens)
+                    num_generated = record["usage"]["completion_tokens"]
+    return Arrivals(pieces, num_generated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ async def pairs(
 async def rate(client: httpx.AsyncClient, asked: list[str]) -> float:
     """Tokens a second of all streams together."""
     began = time.perf_counter()
-    answers = await asyncio.gather(*(ask(client, prompt) for prompt in asked))
+    answers = await asyncio.gather(*(ask(client, prompt, NUM_TOKENS_OF_MANY) for prompt in asked))
     return sum(each.num_tokens for each in answers) / (time.perf_counter() - began)
 
 
@@ -161,6 +161,7 @@ async def measure(vllm_url: str, rerail_url: str, asked: list[str]) -> list[Figu
         fresh = await pairs(alone, guarded, new)
         known = await pairs(alone, guarded, new)
         streams = asked[-NUM_STREAMS:]
+        await rate(guarded, streams)  # vLLM's cache and the detector's memory: alike for both
         rates = [
             (await rate(guarded, streams), await rate(alone, streams)) for _ in range(NUM_RATES)
         ]
