@@ -26,6 +26,11 @@ hold the model's help against its own refusal, and there are such pairs from the
 The share of harmless pairs is the other lever of later rounds (`harmless_ratio`): of seed 0's first
 round, 11 % harm and 9 % look-alikes refused in the gate, the second made 11 and 12 % with as many
 harmless pairs as harmful ones, and 27 and 1 % with three times as many.
+
+They do not suit every seed: with seed 1 the first round left 8 % of 85 % harm and refused 13 % more
+of the look-alikes, for which the gate rejected it. Half as many harmful prompts were no way out (on
+the validation prompts 30.0, 6.0 and 22.7, against 6.7, 7.3 and 33.3): what tells requests apart is
+the round after, which learns from its own refusals, and a rejected round has none.
 """
 
 from dataclasses import fields, is_dataclass
