@@ -13,11 +13,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before anything reads it: a core each
 
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 from postgres_server import postgres_url as postgres_url
 from vllm_engine import vllm_running as vllm_running
 from vllm_server import vllm_server as vllm_server
+
+# How long an example takes is the machine's affair, and it may have others.
+hypothesis.settings.register_profile(
+    "rerail", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("rerail")
 
 _GIB_EACH = 3
 """What a process with torch, a model and a server beside it may need."""

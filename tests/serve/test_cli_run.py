@@ -167,7 +167,7 @@ def _on_small_disk(
         text=True,
         cwd=rerail.home,
         env=rerail.environment,
-        timeout=240,
+        timeout=540,
     )
 
 

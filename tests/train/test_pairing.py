@@ -121,7 +121,7 @@ def test_a_topic_with_many_pairs_is_thinned() -> None:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     harmful=st.integers(0, 20),
     harmless=st.integers(0, 40),
@@ -140,7 +140,7 @@ def test_the_ratio_of_harmless_pairs_is_kept(
     assert made.counts.get("harmless", 0) == wanted
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(prompts=st.lists(st.integers(0, 12), min_size=1, max_size=40), seed=st.integers(0, 5))
 def test_no_prompt_is_on_both_sides_of_the_split(prompts: list[int], seed: int) -> None:
     pairs = [_pair(number, prompt=prompt) for number, prompt in enumerate(prompts)]

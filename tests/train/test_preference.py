@@ -298,7 +298,7 @@ def test_two_processes_have_the_loss_of_one(config: PreferenceConfig, tmp_path: 
         [*launcher, "--main_process_port=0", script, config.model_name_or_path, tmp_path / "two"],
         check=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
-        timeout=240,
+        timeout=540,
     )
     logs = [
         [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]

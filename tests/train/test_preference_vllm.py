@@ -77,7 +77,7 @@ def test_vllm_serves_it(trained: tuple[Path, Path], which: str, tmp_path: Path) 
     script = tmp_path / "generate.py"
     script.write_text(_GENERATE)
     done = subprocess.run(
-        [sys.executable, script, json.dumps(asked)], capture_output=True, text=True, timeout=280
+        [sys.executable, script, json.dumps(asked)], capture_output=True, text=True, timeout=540
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("IDS ")]
     assert lines, done.stderr[-2000:]
