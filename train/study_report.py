@@ -10,9 +10,15 @@ from .evaluation_measures import Figure, share
 from .intervention_curve import curve
 from .intervention_report import draw_interventions, intervention_tables
 from .plots import grouped_bars
-from .sandbox_settings import SANDBOX_TRAINING
 from .study_parts import Findings, StudyConfig
-from .study_training import BASE, FIRST_TOKENS, ArmResult, Trained, arm_results
+from .study_training import (
+    BASE,
+    FIRST_TOKENS,
+    STUDY_TRAINING,
+    ArmResult,
+    Trained,
+    arm_results,
+)
 from .suite_result import CHANGED, SuiteResult, suite_results, suite_table
 
 PEARSON, TRIGGERS = 0.85, 0.90
@@ -109,7 +115,7 @@ def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Se
         ),
         "",
         "`intervened`: preference from the divergence on, over the first "
-        f"{SANDBOX_TRAINING.first_tokens} tokens of each side; `first_tokens`: {FIRST_TOKENS} of "
+        f"{STUDY_TRAINING.first_tokens} tokens of each side; `first_tokens`: {FIRST_TOKENS} of "
         "them, `all_tokens`: all of them; `whole`: on whole responses; `sft`: likelihood of the "
         "chosen side alone; `grpo`: rewarded for its own answers to the same requests; "
         "`no_stage_2`: without the pairs on harmless requests, for as many steps.",

@@ -2,7 +2,8 @@
 
 Arms of the paper: preference from the divergence on, on whole responses, likelihood alone, GRPO;
 and three that change one thing: fewer of the first tokens of each side, all of them, or no harmless
-pairs of stage 2. Rollouts and training have the settings that suit the sandbox's model.
+pairs of stage 2. Rollouts and training have settings that suit the sandbox's model, and that stay
+when those of the rounds change: the findings were measured with them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,10 @@ from .trigger_sources import PoolSource
 
 BASE = "base"
 FIRST_TOKENS = 8
+STUDY_TRAINING = replace(SANDBOX_TRAINING, beta=0.5)
+STUDY_ROUND = replace(SANDBOX_ROUNDS, num_harmful=96, num_harmless=256, harmless_ratio=1.0)
+# To their ends: some arms learn from whole responses.
+STUDY_ROLLOUTS = replace(SANDBOX_ROLLOUTS, harmless_tries=0).whole()
 MEASURED = (Kind.HARMFUL, Kind.LOOKALIKE, Kind.HARMLESS, Kind.TASK)
 
 
@@ -45,7 +50,7 @@ class ArmsConfig:
     """Size of the ablation."""
 
     model: str = "sandbox"
-    num_harmful: int = SANDBOX_ROUNDS.num_harmful
+    num_harmful: int = STUDY_ROUND.num_harmful
     """Harmful prompts rolled out; harmless ones for stage 2 in the proportion of a round."""
 
     num_measured: int = 60
@@ -65,7 +70,7 @@ class ArmsConfig:
     @property
     def num_harmless(self) -> int:
         """Harmless prompts rolled out."""
-        return round(self.num_harmful * SANDBOX_ROUNDS.num_harmless / SANDBOX_ROUNDS.num_harmful)
+        return round(self.num_harmful * STUDY_ROUND.num_harmless / STUDY_ROUND.num_harmful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +169,13 @@ def _pairs(config: ArmsConfig, folder: Path) -> list[Pair]:
     generator, reader = generator_and_reader(model, tokenizer, 64)
     tools = RolloutTools(generator, reader, ExactFinder(), PoolSource(), ExactJudge())
     rounds = replace(
-        SANDBOX_ROUNDS,
+        STUDY_ROUND,
         num_harmful=config.num_harmful,
         num_harmless=config.num_harmless,
         seed=config.seed,
     )
     identity = model_identity(model)
-    # To their ends: some arms learn from whole responses.
-    settings = replace(SANDBOX_ROLLOUTS, seed=config.seed).whole()
+    settings = replace(STUDY_ROLLOUTS, seed=config.seed)
     run_rollouts(folder, round_prompts(rounds, 1), tools, settings, model=identity)
     found = pairs_of_rollouts(read_rollouts(folder), identity)
     pairing = PairingConfig(harmless_ratio=rounds.harmless_ratio, seed=config.seed)
@@ -181,7 +185,7 @@ def _pairs(config: ArmsConfig, folder: Path) -> list[Pair]:
 def _train(name: str, config: ArmsConfig, pairs: Sequence[Pair], folder: Path) -> PreferenceResult:
     """The arm of this name: same seed, learning rate and number of steps as the first."""
     settings = replace(
-        SANDBOX_TRAINING,
+        STUDY_TRAINING,
         model_name_or_path=config.model,
         seed=config.seed,
         max_steps=config.max_steps,

@@ -38,7 +38,7 @@ class RequestsToo(StepsOnly):
 def trace(harm: float, highest: float, *, harmful: bool, labels: str | None = "N") -> ReplayedTrace:
     letters = None if labels is None else tuple(map(Label, labels))
     told = LabelledTrace("1", str(harm), harmful, "t", "v", ("So.",), letters)
-    return ReplayedTrace(told, (highest,), (highest,), None, None, None)
+    return ReplayedTrace(told, (highest,), (highest,), None, None)
 
 
 HARMLESS = [trace(n / 100, n / 100, harmful=False) for n in range(100)]

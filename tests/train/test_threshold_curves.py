@@ -16,7 +16,7 @@ def _replayed(number: int, labels: str | None, ends: tuple[float, ...]) -> Repla
     letters = None if labels is None else tuple(Label(each) for each in labels)
     harmful = labels is None or set(labels) != {"N"}
     trace = LabelledTrace(str(number), "?", harmful, "t", "v", STEPS, letters)
-    return ReplayedTrace(trace, ends, ends, None, None, None)
+    return ReplayedTrace(trace, ends, ends, None, None)
 
 
 TRACES = [
