@@ -106,11 +106,12 @@ def fit_encoder(
     weights = torch.tensor([example.weights for example in examples])
     hidden = _lower_states(model, rows)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    new = {*model.dense.parameters(), *model.heads.parameters()}
+    new = [*model.dense.parameters(), *model.heads.parameters()]
+    known = set(new)
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for p in trained if p not in new], "lr": settings.learning_rate},
-            {"params": list(new), "lr": settings.head_learning_rate},
+            {"params": [p for p in trained if p not in known], "lr": settings.learning_rate},
+            {"params": new, "lr": settings.head_learning_rate},
         ],
         weight_decay=0.01,
     )
