@@ -13,7 +13,8 @@ import numpy.typing as npt
 from sklearn.metrics import roc_curve
 
 from .metrics import auroc, labelled_steps
-from .replay import ReplayedTrace
+from .pictures import load_pyplot, save
+from .replay import ReplayedTrace, grouped_by_source
 
 THRESHOLDS = np.linspace(0.01, 0.99, 99)
 
@@ -25,13 +26,7 @@ _NEVER = 1 << 20
 
 def draw_curves(replayed: Sequence[ReplayedTrace], folder: Path, *, num_draws: int = 200) -> None:
     """Writes `thresholds.png` and `roc.png`. Needs matplotlib, from the extra `distill`."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("curves need matplotlib: pip install 'rerail[distill]'") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot("distill")
     cued = [entry for entry in replayed if has_cue(entry)]
     harmless = [entry for entry in replayed if not entry.trace.harmful]
     figure, panes = pyplot.subplots(1, 2, figsize=(11, 4), sharex=True)
@@ -41,11 +36,9 @@ def draw_curves(replayed: Sequence[ReplayedTrace], folder: Path, *, num_draws: i
     panes[1].set(title="harmless traces interrupted")
     for pane in panes:
         pane.set_xlabel("threshold at a step's end")
-    figure.tight_layout()
-    figure.savefig(folder / "thresholds.png", dpi=120)
-    pyplot.close(figure)
+    save(pyplot, figure, folder / "thresholds.png")
     figure, axes = pyplot.subplots(figsize=(5, 5))
-    for source, found in _by_source(cued).items():
+    for source, found in grouped_by_source(cued).items():
         area = auroc(found)
         if area is None:
             continue
@@ -54,9 +47,7 @@ def draw_curves(replayed: Sequence[ReplayedTrace], folder: Path, *, num_draws: i
     axes.set(xlabel="false positive rate, steps", ylabel="true positive rate, steps")
     if axes.lines:
         axes.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(folder / "roc.png", dpi=120)
-    pyplot.close(figure)
+    save(pyplot, figure, folder / "roc.png")
 
 
 def has_cue(replayed: ReplayedTrace) -> bool:
@@ -102,7 +93,7 @@ def _shares(
     """A line a source, and all of them together with their interval."""
     if not traces:
         return
-    sources = _by_source(traces)
+    sources = grouped_by_source(traces)
     if len(sources) > 1:
         for source, found in sources.items():
             label = f"{source} ({len(found)})"
@@ -112,10 +103,3 @@ def _shares(
     name = "all" if len(sources) > 1 else next(iter(sources))
     axes.plot(THRESHOLDS, rows.mean(0), color="black", label=f"{name} ({len(traces)})")
     axes.legend(fontsize=6)
-
-
-def _by_source(traces: Sequence[ReplayedTrace]) -> dict[str, list[ReplayedTrace]]:
-    groups: dict[str, list[ReplayedTrace]] = {}
-    for entry in traces:
-        groups.setdefault(entry.trace.source, []).append(entry)
-    return dict(sorted(groups.items()))

@@ -21,6 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 from .config import DEFAULT_ENCODER
 from .labels import LabelledTrace, read_traces
+from .pictures import load_pyplot, save
 from .placeholders import masked_trace
 from .request_sets import LabelledRequest, read_requests
 from .sentence_teacher import Embedder, SentenceTeacher, load_embedder
@@ -217,11 +218,7 @@ def _shortened(trace: LabelledTrace, max_steps: int) -> LabelledTrace:
 
 def draw(evidence: Evidence, folder: Path) -> None:
     """The two pictures. Needs matplotlib, from the extra `distill`."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot("distill")
     rows = [*evidence.sources, *evidence.voices]
     figure, axes = pyplot.subplots(figsize=(7, 1 + 0.28 * len(rows)))
     for height, row in enumerate(reversed(rows)):
@@ -232,9 +229,7 @@ def draw(evidence: Evidence, folder: Path) -> None:
             axes.plot([row.seen, row.unseen], [height, height], color="lightgrey", zorder=0)
     axes.set_yticks(range(len(rows)), [f"{r.name} ({r.num_traces})" for r in reversed(rows)])
     axes.set(xlabel="AUROC a step (blue: seen, orange: left out)")
-    figure.tight_layout()
-    figure.savefig(folder / "voices.png", dpi=120)
-    pyplot.close(figure)
+    save(pyplot, figure, folder / "voices.png")
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for curve in evidence.curves:
         heights = [each for each in curve.everywhere if each is not None]
@@ -243,6 +238,4 @@ def draw(evidence: Evidence, folder: Path) -> None:
     axes.set(xlabel="share of this source, beside all others", ylabel="AUROC a step, held out")
     if axes.lines:
         axes.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(folder / "curves.png", dpi=120)
-    pyplot.close(figure)
+    save(pyplot, figure, folder / "curves.png")

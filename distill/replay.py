@@ -1,6 +1,7 @@
 """Runs a detector over recorded traces as the guard would: word by word, step by step."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,14 @@ def replay(
 ) -> list[ReplayedTrace]:
     """Every trace by itself, from the request on; nothing is rolled back."""
     return [_replayed(detector, trace, trace.steps[:max_steps]) for trace in traces]
+
+
+def grouped_by_source(replayed: Iterable[ReplayedTrace]) -> dict[str, list[ReplayedTrace]]:
+    """The traces of each source, by the sources' names in order."""
+    groups: dict[str, list[ReplayedTrace]] = defaultdict(list)
+    for entry in replayed:
+        groups[entry.trace.source].append(entry)
+    return dict(sorted(groups.items()))
 
 
 def _replayed(detector: Detector, trace: LabelledTrace, steps: Sequence[str]) -> ReplayedTrace:

@@ -5,7 +5,6 @@ will run. Writes `report.json`, `report.md` and two PNG curves.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from .curves import draw_curves
 from .labels import read_traces
 from .metrics import TRACE_FIGURES, Figure, interrupted, with_interval
 from .placeholders import masked_trace
-from .replay import ReplayedTrace, replay
+from .replay import ReplayedTrace, grouped_by_source, replay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +75,7 @@ def report(config: ReportConfig) -> list[SourceReport]:
 
 def by_source(replayed: Sequence[ReplayedTrace], *, num_draws: int = 200) -> list[SourceReport]:
     """The figures of every source, and of all together (source "all")."""
-    groups: dict[str, list[ReplayedTrace]] = defaultdict(list)
-    for entry in replayed:
-        groups[entry.trace.source].append(entry)
-    groups = dict(sorted(groups.items()))
+    groups = grouped_by_source(replayed)
     if len(groups) > 1:
         groups["all"] = list(replayed)
     return [_source_report(source, found, num_draws) for source, found in groups.items()]

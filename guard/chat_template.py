@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from .detector import Message
+from .shared_start import num_shared
 
 _MARKS = ("rerail0turn", "rerail1turn", "rerail2turn", "rerail3turn")
 _THINK = re.compile(r"\A\s*<think>\s*(?:</think>\s*)?\Z")
@@ -100,8 +101,9 @@ class ChatTemplate:
         if len(parts) != 4 or not asking.startswith(plain[: plain.rfind(_MARKS[2])]):
             return None
         first, to_assistant, to_user = (self._unmarked(part) for part in parts[:3])
-        user = _shared_start(first[::-1], to_user[::-1])[::-1].lstrip()
-        generation = asking[len(_shared_start(plain, asking)) :]
+        num_last = num_shared(first[::-1], to_user[::-1])
+        user = first[len(first) - num_last :].lstrip()
+        generation = asking[num_shared(plain, asking) :]
         assistant = generation
         while assistant and assistant not in to_assistant:
             assistant = assistant[:-1]
@@ -158,13 +160,6 @@ class ChatTemplate:
             return self._tokenizer.apply_chat_template(messages, tokenize=False, **options)
         except Exception:
             return ""
-
-
-def _shared_start(one: str, other: str) -> str:
-    """The longest text that both begin with."""
-    pairs = enumerate(zip(one, other, strict=False))
-    end = next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
-    return one[:end]
 
 
 def _without(tokens: Iterable[str], text: str) -> str:

@@ -29,8 +29,8 @@ _WEIGHTS = ["recurrent", "recurrent_bias", "heads", "heads_bias"]
 
 _ONE_THREAD = 1 << 18
 """Multiplications of one product up to which OpenBLAS, which numpy's packages bring, stays on the
-thread that asked. Beyond it others help, and wait for their part in busy loops: 256 streams read on
-two cores then cost twice the time of the processor, which the engine needs."""
+thread that asked. Beyond it others help, and wait for their part in busy loops, on processors that
+the engine needs."""
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
@@ -83,7 +83,7 @@ class Screen:
     def read(self, states: Sequence[Floats], rows: Sequence[int]) -> Floats:
         """Each stream reads one unit: new states `[n, width]`."""
         state = np.concatenate(states).reshape(len(rows), self._width)
-        # Taking rows by an array's numbers costs a third of indexing with the list.
+        # Taking rows by an array's numbers is quicker than indexing with the list.
         numbers = np.array(rows)
         return self._step(state, self._gates.take(numbers, axis=0), self._new.take(numbers, axis=0))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..guard import Channel, Released, Retracted
+from ..guard.shared_start import num_shared
 from .logprob_tap import GivenLogprob, LogprobTap
 from .stop_strings import StopCut
 from .wire_tool_calls import CallReader, ToolCall
@@ -107,8 +108,8 @@ class Deltas:
             self._tap.retracted(event.end)
             # by its end: a step may begin within a token, and that token goes with it
             num_logprobs = sum(each.end > event.end for each in self._given.logprobs)
-        num_reasoning = _num_shared(self._given.reasoning, stays.reasoning)
-        num_content = _num_shared(self._given.content, stays.content)
+        num_reasoning = num_shared(self._given.reasoning, stays.reasoning)
+        num_content = num_shared(self._given.content, stays.content)
         delta = Delta(
             reasoning=stays.reasoning[num_reasoning:],
             content=stays.content[num_content:],
@@ -200,9 +201,3 @@ class _Stripped:
 
 def _cut(text: str, num_chars: int) -> str:
     return text[: len(text) - num_chars] if num_chars else text
-
-
-def _num_shared(one: str, other: str) -> int:
-    """Characters that both begin with."""
-    shortest = min(len(one), len(other))
-    return next((at for at in range(shortest) if one[at] != other[at]), shortest)

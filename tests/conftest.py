@@ -16,6 +16,7 @@ from typing import Any
 import hypothesis
 import psutil
 import pytest
+from one_thread import one_thread as one_thread
 from postgres_server import postgres_url as postgres_url
 from vllm_engine import vllm_running as vllm_running
 from vllm_server import vllm_server as vllm_server

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from ..guard.shared_start import num_shared
 from .cached_forward import next_logits, padded, positions
 
 Rows = Sequence[tuple[int, ...]]
@@ -79,7 +80,7 @@ class TransformersLikelihoods:
         next_logits(self.model, ids, head_mask, positions(head_mask), cache)
         cache.batch_select_indices(torch.tensor(owners, device=device))
         lent = [
-            min(_shared(row, heads[owner]), len(row) - 1)
+            min(num_shared(row, heads[owner]), len(row) - 1)
             for row, owner in zip(rows, owners, strict=True)
         ]
         width = head_mask.shape[1]
@@ -100,13 +101,7 @@ def common_head(rows: Rows) -> tuple[int, ...]:
     last = rows[-1]
     if len(rows) == 1:
         return last[:-1]
-    return last[: min(max(_shared(row, last) for row in rows[:-1]), len(last) - 1)]
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids both begin with."""
-    length = min(len(one), len(other))
-    return next((at for at in range(length) if one[at] != other[at]), length)
+    return last[: min(max(num_shared(row, last) for row in rows[:-1]), len(last) - 1)]
 
 
 def _summed(logits: Tensor, choices: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:

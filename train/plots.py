@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from ..distill.pictures import load_pyplot, save
 
 Bar = tuple[float | None, float | None, float | None]
 """Value, lower and upper bound of its interval; None where nothing was observed."""
@@ -15,7 +16,7 @@ def grouped_bars(
     path: Path, *, title: str, groups: Sequence[str], series: Mapping[str, Sequence[Bar]]
 ) -> None:
     """Shares with their intervals: a group of bars for each suite, a colour for each arm."""
-    pyplot = _pyplot()
+    pyplot = load_pyplot("eval")
     figure, axes = pyplot.subplots(figsize=(max(4.5, 1.2 + 0.6 * len(groups) * len(series)), 3.6))
     width = 0.8 / max(1, len(series))
     for number, (name, bars) in enumerate(series.items()):
@@ -35,7 +36,7 @@ def grouped_bars(
     axes.set(ylim=(0, 1.02), title=title, ylabel="share")
     if len(series) > 1:  # beside the bars, which may reach the top
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    _save(pyplot, figure, path)
+    save(pyplot, figure, path)
 
 
 def curves(
@@ -52,7 +53,7 @@ def curves(
 ) -> None:
     """Named curves; `bands` are lower and upper bounds by name, `marks` vertical lines; `whole_x`
     where x counts something."""
-    pyplot = _pyplot()
+    pyplot = load_pyplot("eval")
     figure, axes = pyplot.subplots(figsize=(6.2, 4))
     for name, (xs, ys) in lines.items():
         (line,) = axes.plot(xs, ys, label=name, marker="." if len(xs) < 40 else None)
@@ -68,12 +69,12 @@ def curves(
         axes.locator_params(axis="x", integer=True)
     if lines:
         axes.legend(fontsize=8)
-    _save(pyplot, figure, path)
+    save(pyplot, figure, path)
 
 
 def points(path: Path, *, title: str, x: str, y: str, series: Mapping[str, Curve]) -> None:
     """A scatter of named series with the diagonal."""
-    pyplot = _pyplot()
+    pyplot = load_pyplot("eval")
     figure, axes = pyplot.subplots(figsize=(4.6, 4.4))
     highest = 1.0
     for name, (xs, ys) in series.items():
@@ -82,24 +83,7 @@ def points(path: Path, *, title: str, x: str, y: str, series: Mapping[str, Curve
     axes.plot([0, highest], [0, highest], linewidth=0.7, color="grey")
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.legend(fontsize=8)
-    _save(pyplot, figure, path)
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'rerail[eval]'") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _save(pyplot: Any, figure: Any, path: Path) -> None:
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    save(pyplot, figure, path)
 
 
 def _zip(values: Sequence[float], bars: Sequence[Bar]) -> list[tuple[float, Bar]]:

@@ -8,6 +8,7 @@ needed then: both sides are its own.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..guard.shared_start import num_shared
 from .generation import Completion, Generator, Job
 from .judges import Judge
 from .rollout_config import RolloutConfig
@@ -67,10 +68,7 @@ def with_retry(record: RolloutRecord, pair: Retried) -> RolloutRecord:
     if pair.helpful is None:
         return replace(record, num_retried=pair.num_lost)
     helpful, refusal = pair.helpful.reading, pair.refusal.reading
-    both = zip(helpful.ids, refusal.ids, strict=False)
-    shared = next((at for at, (one, other) in enumerate(both) if one != other), None)
-    if shared is None:
-        shared = min(len(helpful.ids), len(refusal.ids))
+    shared = num_shared(helpful.ids, refusal.ids)
     steps = helpful.judged_steps
     # They part within a step: what both have of it counts on both sides, and so not at all.
     position = max(

@@ -1,7 +1,7 @@
 """A cache of keys and values with room at its end, for generating in batches.
 
-The library's own is copied whole for every token: of the time that 64 rows of the embedded model
-took on one core, 83 % went there.
+The library's own is copied whole for every token, which with many rows of a small model is most of
+the work.
 """
 
 from typing import Any

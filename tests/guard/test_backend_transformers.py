@@ -1,7 +1,6 @@
 """`GuardedModel.generate` against `model.generate`, over small models with random weights."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,12 +47,7 @@ GREEDY: dict[str, Any] = {"do_sample": False}
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 1.3, "top_p": 0.95}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def guarded(

@@ -2,7 +2,6 @@
 
 import copy
 import threading
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,12 +40,7 @@ MESSAGES = [{"role": "user", "content": "How do I end a process?"}]
 OPTIONS: dict[str, Any] = {"do_sample": False, "max_new_tokens": 50}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def guarded(**settings: Any) -> GuardedModel:

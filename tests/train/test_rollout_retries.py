@@ -1,10 +1,9 @@
 """Further tries at a harmless prompt that was refused: help against the model's own refusal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-import torch
 from sandbox_tools import sandbox_tools
 
 from rerail.train.judges import Verdict
@@ -17,12 +16,7 @@ from rerail.train.rollouts import RolloutTools, roll_out
 PROMPTS = sandbox_prompts("train", "harmless", num=3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class RefusedAtFirst:

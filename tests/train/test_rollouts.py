@@ -4,12 +4,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from sandbox_tools import sandbox_tools
 
 from rerail.train.cue_finders import Case, ExactFinder, Finding
@@ -30,12 +29,7 @@ CONFIG = RolloutConfig(num_triggers=2, look_every=8)
 PROMPTS = sandbox_prompts("train", "harmful", num=6) + sandbox_prompts("train", "lookalike", num=3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

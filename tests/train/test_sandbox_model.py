@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -68,14 +67,6 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def evaluation(tokenizer: PreTrainedTokenizerFast) -> Evaluation:
     model = AutoModelForCausalLM.from_pretrained(model_folder(), local_files_only=True)
     return Evaluation(model, tokenizer, seed=5)
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_shipped_folder_is_a_small_hugging_face_folder() -> None:
