@@ -132,9 +132,8 @@ class FakeUpstream:
         finally:
             self.num_open -= 1
             self.num_left += not ended
-            if not watching.done():
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             if not ended:
                 writer.close()
 

@@ -1,6 +1,7 @@
 """What is in the package, and who may import whom."""
 
 import ast
+import gc
 import subprocess
 import sys
 import tomllib
@@ -66,10 +67,20 @@ def test_every_other_file_is_package_data() -> None:
     assert left_out == []
 
 
-def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT), ast.parse(path.read_text(), str(path))
+@pytest.fixture(scope="module")
+def modules() -> list[tuple[Path, ast.Module]]:
+    """The parsed source of every module.
+
+    Before 3.11.8 Python counts the depth of all parsing threads in one number, and a garbage
+    collection in the middle of a tree may change the thread: a SystemError, now and then
+    (python/cpython#106905). So none happens here.
+    """
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    gc.disable()
+    try:
+        return [(path.relative_to(ROOT), ast.parse(path.read_text(), str(path))) for path in paths]
+    finally:
+        gc.enable()
 
 
 def imported(path: Path, tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
@@ -105,14 +116,14 @@ def for_type_checkers(tree: ast.Module) -> set[ast.stmt]:
 
 
 @needs_checkout
-def test_imports_go_one_way() -> None:
+def test_imports_go_one_way(modules: list[tuple[Path, ast.Module]]) -> None:
     """guard <- distill <- train <- serve; serve reaches beyond the guard in its commands only.
 
     The modules of `rerail train` are loaded by their command alone: they are inside it as a whole,
     since their options are the settings of what they call.
     """
     wrong = []
-    for path, tree in modules():
+    for path, tree in modules:
         folder = path.parts[0]
         allowed = {"guard"} if folder == "serve" else set(FOLDERS[: FOLDERS.index(folder)])
         within = inside_functions(tree)
@@ -130,11 +141,13 @@ def test_imports_go_one_way() -> None:
 
 
 @needs_checkout
-def test_the_guard_needs_no_model_library_on_import() -> None:
+def test_the_guard_needs_no_model_library_on_import(
+    modules: list[tuple[Path, ast.Module]],
+) -> None:
     """torch and the like only where their names say so: model.py and the backends."""
     wrong = [
         f"{path}:{node.lineno}: imports {name}"
-        for path, tree in modules()
+        for path, tree in modules
         if path.parts[0] == "guard" and path.stem != "model"
         if not path.stem.startswith("backend_")
         for name, node in imported(path, tree)
@@ -155,10 +168,12 @@ def test_a_fresh_interpreter_loads_no_model_library(module: str) -> None:
 
 
 @needs_checkout
-def test_no_file_is_named_like_another_library() -> None:
+def test_no_file_is_named_like_another_library(
+    modules: list[tuple[Path, ast.Module]],
+) -> None:
     """`types.py` or `onnx.py` beside the code that imports the real one is a trap."""
     taken = set(sys.stdlib_module_names) | HEAVY | {"onnx", "onnxruntime", "tokenizers", "rich"}
-    assert [str(path) for path, _ in modules() if path.stem in taken] == []
+    assert [str(path) for path, _ in modules if path.stem in taken] == []
 
 
 UNPINNED = {"vllm", "harness"}
