@@ -10,11 +10,10 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from .labels import Label, LabelledTrace, read_lines
+from .labels import Label, LabelledTrace
 
 logger = logging.getLogger(__name__)
 
@@ -245,41 +244,3 @@ def parse_labels(answer: str, num_steps: int) -> tuple[Label, ...] | None:
     if sorted(found) != list(range(1, num_steps + 1)):
         return None
     return tuple(Label(found[index]) for index in range(1, num_steps + 1))
-
-
-def label_file(
-    teacher: JudgeTeacher, traces: Iterable[LabelledTrace], path: Path
-) -> Iterator[LabelledTrace]:
-    """Labels traces into an append-only file; traces that are there already are not asked again.
-
-    One line a trace, `id` and `labels` (null: no answer could be parsed).
-    """
-    known = known_labels(path)
-    with path.open("a", encoding="utf-8") as file:
-        for number, trace in enumerate(traces, start=1):
-            if trace.id in known:
-                labels = known[trace.id]
-            else:
-                labels = teacher.label(trace)
-                letters = None if labels is None else [str(label) for label in labels]
-                file.write(json.dumps({"id": trace.id, "labels": letters}) + "\n")
-                file.flush()
-                usage = teacher.usage
-                logger.info(
-                    "judge: %d traces, %d + %d tokens", number,
-                    usage.input_tokens, usage.output_tokens,
-                )  # fmt: skip
-            yield replace(trace, labels=labels)
-
-
-def known_labels(path: Path) -> dict[str, tuple[Label, ...] | None]:
-    """What a labels file holds already; a last line that was cut off is asked for again."""
-    if not path.exists():
-        return {}
-    text = path.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):
-        path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
-    return {
-        data["id"]: None if data["labels"] is None else tuple(map(Label, data["labels"]))
-        for _, data in read_lines(path)
-    }

@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from .judge_teacher import known_labels
-from .labels import Label, LabelledTrace
+from .labels import Label, LabelledTrace, read_lines
 from .teachers import Teacher
 
 
@@ -15,7 +14,7 @@ class RememberedTeacher:
         self.name = teacher.name
         self._teacher = teacher
         self._path = path
-        self._known = known_labels(path)
+        self._known = _known_labels(path)
 
     def label(self, trace: LabelledTrace) -> tuple[Label, ...] | None:
         """What was said before, else what the teacher says now."""
@@ -27,3 +26,16 @@ class RememberedTeacher:
             file.write(json.dumps({"id": trace.id, "labels": letters}) + "\n")
         self._known[trace.id] = labels
         return labels
+
+
+def _known_labels(path: Path) -> dict[str, tuple[Label, ...] | None]:
+    """What a labels file holds already; a last line that was cut off is asked for again."""
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
+    return {
+        data["id"]: None if data["labels"] is None else tuple(map(Label, data["labels"]))
+        for _, data in read_lines(path)
+    }

@@ -7,7 +7,7 @@ prefix is read anew. Rows that are resumed together are padded on the left, with
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,7 +93,7 @@ def crop(cache: Any, length: int) -> bool:
 
 
 @contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
+def seeded(device: torch.device, seed: int) -> Generator[None]:
     """Draws from generators of this seed inside, and leaves the global ones as they were."""
     kind = "cuda" if device.type == "cpu" else device.type
     devices = list(range(torch.cuda.device_count())) if device.type == "cuda" else []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from .channels import Channel
 from .detector import Threshold, Thresholds
@@ -121,10 +121,9 @@ class GuardConfig:
             except ValueError:
                 words = ", ".join(each.value for each in kind)
                 raise ValueError(f"{name} is {getattr(self, name)!r}: use one of {words}") from None
-        if isinstance(self.hold, bool) or (
-            self.hold not in ("step", "none") and not isinstance(self.hold, int)
-        ):
-            raise ValueError(f'hold is {self.hold!r}: give "step", "none" or a number of tokens')
+        hold = cast(object, self.hold)  # whatever a caller without a type checker gave
+        if isinstance(hold, bool) or (hold not in ("step", "none") and not isinstance(hold, int)):
+            raise ValueError(f'hold is {hold!r}: give "step", "none" or a number of tokens')
         if isinstance(self.hold, int) and self.hold < 1:
             raise ValueError(f'hold is {self.hold}: give at least 1 token, or "none"')
         for name in ("threshold", "threshold_inside"):

@@ -33,7 +33,7 @@ def run(
     session: onnxruntime.InferenceSession,
     outputs: list[str],
     feed: dict[str, Any],
-    options: onnxruntime.RunOptions | None = None,
+    options: Any = None,
 ) -> Any:
     """The arrays of these outputs. Typed loosely: onnxruntime's own type covers all it can give."""
     return session.run(outputs, feed, options)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 try:
     import torch
-    import transformers  # noqa: F401 - so that a missing extra is named here
+    import transformers  # noqa: F401  # pyright: ignore[reportUnusedImport]  (named if missing)
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
     raise ImportError(
         "GuardedModel needs torch and transformers: pip install 'rerail[hf]'"

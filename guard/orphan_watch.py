@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 
@@ -25,7 +25,7 @@ _LOOK_S = 0.2
 
 
 @contextmanager
-def ending_with_this_program() -> Iterator[None]:
+def ending_with_this_program() -> Generator[None]:
     """For children that `multiprocessing` starts while the context lasts, from their start on."""
     if not hasattr(os, "pidfd_open"):
         yield

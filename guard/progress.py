@@ -1,11 +1,11 @@
 """A progress bar on stderr; silent where stderr is no terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+def progress(what: str, total: int, done: int = 0) -> Generator[Callable[[], None]]:
     """Shows the bar while the context lasts; the function given moves it by one."""
     from rich.console import Console
     from rich.progress import (

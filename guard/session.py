@@ -114,11 +114,6 @@ class Session:
         return self.prompt.ids + self._branch.tokens.known_ids()
 
     @property
-    def context_text(self) -> str:
-        """The same as text, for upstreams without token ids."""
-        return self.prompt.text + self._branch.tokens.text
-
-    @property
     def tokens(self) -> TokenTable:
         """The kept tokens after the prompt, as far as they have been taken in."""
         return self._branch.tokens

@@ -165,7 +165,7 @@ def microseconds(moment: datetime) -> int:
 
 def summary_of(row: Row[Any]) -> TraceSummary:
     """From a row of `SUMMARY_COLUMNS`."""
-    values = dict(row._mapping)
+    values = dict(row._mapping)  # pyright: ignore[reportPrivateUsage]  (public, says SQLAlchemy)
     values["created_at"] = _EPOCH + timedelta(microseconds=values.pop("created_us"))
     values["action"] = Action(values["action"])
     values["finish_reason"] = FinishReason(values["finish_reason"])

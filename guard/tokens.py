@@ -16,6 +16,8 @@ class Author(StrEnum):
     """Who wrote a token."""
 
     PROMPT = "prompt"
+    """Never of a kept token: the prompt has a place of its own in a trace."""
+
     SAMPLED = "sampled"
     INJECTED = "injected"
     ROLLED_BACK = "rolled_back"

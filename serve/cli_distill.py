@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -253,7 +253,7 @@ def shipped(
 
 
 @contextmanager
-def _shown(interrupted: str) -> Iterator[None]:
+def _shown(interrupted: str) -> Generator[None]:
     """What the stages log is said while the context lasts; an interrupt says what is left."""
     logger = logging.getLogger("rerail")
     before = logger.level

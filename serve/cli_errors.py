@@ -5,7 +5,7 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 USAGE, FAILURE, INTERRUPTED, PIPE_CLOSED = 2, 1, 130, 141
@@ -22,7 +22,7 @@ class CommandFailed(Exception):
 
 
 @contextmanager
-def options_checked() -> Iterator[None]:
+def options_checked() -> Generator[None]:
     """Settings that are refused in here were given wrongly on the command line."""
     try:
         yield

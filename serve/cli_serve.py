@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,10 +84,8 @@ def serve(
         for the model NAME get it. May be given several times. An upstream's are found by asking it.
     """
     try:
-        import fastapi  # noqa: F401
-        import openai  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import uvicorn  # noqa: F401
+        for needed in ("fastapi", "openai", "prometheus_client", "uvicorn"):
+            import_module(needed)
     except ImportError as error:
         raise ImportError("the server needs more: pip install 'rerail[serve]'") from error
     from ..guard.triggers import TriggerPool

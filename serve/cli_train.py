@@ -1,6 +1,7 @@
 """`rerail train`: rounds of self-improvement, and training and gate by themselves."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,9 +216,8 @@ def _pairs(paths: tuple[Path, ...]) -> "Iterator[Pair]":
 
 def check_extras() -> None:
     try:
-        import datasets  # noqa: F401
-        import peft  # noqa: F401
-        import trl  # noqa: F401
+        for needed in ("datasets", "peft", "trl"):
+            import_module(needed)
     except ImportError as error:
         raise ImportError("training needs more: pip install 'rerail[train]'") from error
 

@@ -1,6 +1,6 @@
 """`rerail train rollouts`, `rerail train triggers`: what pairs are made of, and what helps it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -141,7 +141,7 @@ def triggers(
 
 
 @contextmanager
-def _shown(what: str, total: int, folder: Path) -> Iterator[Callable[[int], object]]:
+def _shown(what: str, total: int, folder: Path) -> Generator[Callable[[int], object]]:
     """A progress bar; an interruption says how to go on."""
     from ..guard.progress import progress
 

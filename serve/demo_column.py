@@ -15,6 +15,7 @@ from ..guard import (
     Event,
     Finished,
     Released,
+    Retracted,
     RolledBack,
     StepJudged,
     Trace,
@@ -71,6 +72,8 @@ class DemoColumn:
                 self.text.append(f"[the detector failed] {visible(event.error)}\n", "bold red")
             case Finished():
                 self.trace = event.trace
+            case Retracted():
+                pass  # nothing is released here before its verdict
         return False
 
     def strike(self) -> None:

@@ -1,6 +1,6 @@
 """Options of `rerail distill`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class TeacherChoice:
             raise ValueError("--teacher self and --teacher-model go together")
 
     @contextmanager
-    def ready(self, encoder: str, labelled: list["LabelledTrace"]) -> Iterator["Teacher"]:
+    def ready(self, encoder: str, labelled: list["LabelledTrace"]) -> Generator["Teacher"]:
         """The teacher; afterwards says what a judge has cost."""
         from ..distill.teachers import KeywordTeacher, LabelledFiles
 

@@ -1,6 +1,6 @@
 """What the commands of `rerail eval` share: judges, sampling, the measured model, progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def subjects(choice: ModelChoice, adapter: Path | None) -> Callable[[bool], Any]
 
 
 @contextmanager
-def steps(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def steps(what: str, total: int) -> Generator[Callable[[int], None]]:
     """A progress bar; what it gives takes the number of steps that were done."""
     from ..guard.progress import progress
 

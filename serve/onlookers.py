@@ -1,6 +1,6 @@
 """Who may look on while a command generates: the terminal it runs in, and other processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 
 from ..guard import Guard, Session, Trace
@@ -9,7 +9,7 @@ from .trace_options import Looks
 
 
 @contextmanager
-def onlookers(guard: Guard, store: str | None, *, live: bool) -> Iterator[None]:
+def onlookers(guard: Guard, store: str | None, *, live: bool) -> Generator[None]:
     """Shows the guard's sessions while the block runs: to `rerail trace watch` on this store, if
     one is named, and on this terminal's whole screen if `live`.
 

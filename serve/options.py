@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -58,7 +58,7 @@ class Storing(StorePlace):
             raise ValueError("--no-store leaves nothing to --store or --redact: drop one of them")
 
     @contextmanager
-    def recorder(self) -> Iterator[tuple["Recorder", "Store | None"]]:
+    def recorder(self) -> Generator[tuple["Recorder", "Store | None"]]:
         """The recorder and its store, open while the context lasts.
 
         Raises `StoreError` for a store that cannot be opened: better before than after the

@@ -1,7 +1,7 @@
 """How much each caller may ask for: requests a minute, and generations at a time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class RateLimits:
         bucket.level -= 1
 
     @contextmanager
-    def generations(self, caller: Caller, num: int) -> Iterator[None]:
+    def generations(self, caller: Caller, num: int) -> Generator[None]:
         """Counts so many generations while they run.
 
         Raises `ApiError`: 429 where they are too many for the key, 503 for the whole server.

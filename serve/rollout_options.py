@@ -1,6 +1,6 @@
 """Options of the commands that roll out: what is asked, who judges, and which triggers."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +138,7 @@ class TriggerChoice:
 @contextmanager
 def rollout_tools(
     engine: "RolloutEngine", asked: PromptChoice, judging: JudgingChoice, chosen: TriggerChoice
-) -> Iterator["RolloutTools"]:
+) -> Generator["RolloutTools"]:
     """Everything that rollouts need; the engine is closed behind it."""
     from ..guard.triggers import TriggerPool
     from ..train.completion_reader import CompletionReader

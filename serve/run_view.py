@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..guard import (
     Channel,
+    DetectorFailed,
     Event,
     Finished,
     Released,
@@ -53,6 +54,8 @@ class RunView:
                 self._score = event.probability
                 if event.verdict is Verdict.AUDIT:
                     self._notice(f"cue kept ({score_text(event.probability)})", "yellow")
+            case DetectorFailed():
+                self._notice(f"the detector failed: {event.error}", "bold red")
             case RolledBack():
                 score = score_text(self._score)
                 self._notice(f"cue taken out ({score}), {event.num_tokens} tokens", "bold red")

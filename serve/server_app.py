@@ -1,7 +1,7 @@
 """The application: one service behind FastAPI."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -31,7 +31,7 @@ def new_app(service: Service) -> ASGIApp:
     """The application of `service`, which it starts and closes."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         loading = asyncio.create_task(service.start())
         try:
             yield

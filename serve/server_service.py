@@ -1,7 +1,7 @@
 """What all requests of a server share: engine, guard, detector thread, store, limits, metrics."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -144,7 +144,7 @@ class Service:
         return self._parts.engine
 
     @contextmanager
-    def admitted(self, caller: Caller, num_choices: int) -> Iterator[None]:
+    def admitted(self, caller: Caller, num_choices: int) -> Generator[None]:
         """Lets a request in while it runs. Raises `ApiError` 429 or 503 where there is no room."""
         if self.draining:
             raise overloaded("the server is shutting down: ask another one", "shutting_down")
@@ -238,7 +238,7 @@ class Service:
                 yield event
 
     @contextmanager
-    def mailbox(self, capacity: int) -> Iterator[Mailbox[Any]]:
+    def mailbox(self, capacity: int) -> Generator[Mailbox[Any]]:
         """A mailbox that `cut_off` reaches."""
         mailbox: Mailbox[Any] = Mailbox(capacity)
         self._mailboxes.add(mailbox)

@@ -4,7 +4,7 @@ Spans go wherever the process' own OpenTelemetry set-up sends them (`opentelemet
 the SDK). They carry counts and states, never text.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ class Span:
 
 
 @contextmanager
-def request_span(name: str, headers: Mapping[str, str]) -> Iterator[Span]:
+def request_span(name: str, headers: Mapping[str, str]) -> Generator[Span]:
     """A span for one request, below the caller's own where its headers name one."""
     if trace is None or propagate is None:
         yield Span(None)

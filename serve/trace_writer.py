@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,7 +84,7 @@ class TraceWriter:
         return not self._has_room(1)
 
     @contextmanager
-    def room_for(self, num_traces: int) -> Iterator[None]:
+    def room_for(self, num_traces: int) -> Generator[None]:
         """Keeps room for the traces of a request while it runs.
 
         Raises `ApiError` 503 if there is none and nothing is to go on unstored.
@@ -187,7 +187,8 @@ class TraceWriter:
     def _has(self, trace_id: str) -> bool:
         assert self._store is not None
         try:
-            return self._store.summary(trace_id) is not None
+            self._store.summary(trace_id)
+            return True
         except StoreError:  # it is not there, or nobody can tell now
             return False
 

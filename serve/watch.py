@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -172,7 +172,7 @@ def watch(
 
 
 @contextmanager
-def live_run(console: Console, theme: Theme) -> Iterator[Callable[[Session], None]]:
+def live_run(console: Console, theme: Theme) -> Generator[Callable[[Session], None]]:
     """Shows the generations of this process while the block runs; gives the `watch` for its guard.
 
     Drawn from a thread of its own. The screen is as it was when the block ends, however it ends.
@@ -204,7 +204,7 @@ def _draw(watcher: Watcher, live: Live) -> None:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _ended_by_signals() -> Generator[None]:
     """SIGTERM and SIGHUP unwind as Ctrl-C does, so that the terminal is given back clean."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class CommandLine:
         return Done(code, _written(out), _written(err) + "".join(lines))
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self) -> Generator[None]:
         before = dict(os.environ)
         os.environ.clear()
         os.environ.update(self.environment)
@@ -109,7 +109,7 @@ def _written(stream: io.TextIOWrapper) -> str:
 
 
 @contextlib.contextmanager
-def _given(text: str) -> Iterator[None]:
+def _given(text: str) -> Generator[None]:
     before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
     try:
@@ -119,7 +119,7 @@ def _given(text: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_log() -> Iterator[None]:
+def _own_log() -> Generator[None]:
     """The command line says on its stderr what rerail logs; afterwards it is the tests' again."""
     logger = logging.getLogger("rerail")
     before = logger.handlers, logger.propagate

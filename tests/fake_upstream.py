@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,12 +45,13 @@ class FakeUpstream:
     url: str = ""
 
     def generations(self) -> list[dict[str, Any]]:
-        return [body for path, body in self.requests if body.get("stream")]
+        return [body for _, body in self.requests if body.get("stream")]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.num_connections += 1
         try:
-            while (head := await reader.readuntil(b"\r\n\r\n")) is not None:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
                 lines = head.decode().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -157,6 +158,8 @@ class FakeUpstream:
                         yield b'data: {"error": {"message": "quoting SECRET", "code": 500}}\n\n'
                     case "abort":
                         yield self._chunk(path, "", "abort")
+                    case _:
+                        raise AssertionError(f"no fault is called {fault}")
             text = "".join(token.text for token in tokens[number : number + self.group])
             yield self._chunk(path, text, None)
         reason = "length" if len(tokens) == body.get("max_tokens") else "stop"
@@ -182,7 +185,7 @@ class FakeUpstream:
 
 
 @contextmanager
-def fake_upstream(**options: Any) -> Iterator[FakeUpstream]:
+def fake_upstream(**options: Any) -> Generator[FakeUpstream]:
     """The server, while the context lasts."""
     upstream = FakeUpstream(**options)
     loop = asyncio.new_event_loop()
@@ -215,7 +218,7 @@ async def _until_cancelled(running: asyncio.Task[None]) -> None:
 
 
 @contextmanager
-def upstream_process(**options: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def upstream_process(**options: Any) -> Generator[tuple[subprocess.Popen[str], str]]:
     """The same as a process of its own, which can be killed, and its address."""
     command = [sys.executable, __file__, json.dumps(options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

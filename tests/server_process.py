@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ def leave(url: str, asked: dict[str, Any], begun: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running_command(command: Sequence[str]) -> Iterator[Process]:
+def running_command(command: Sequence[str]) -> Generator[Process]:
     """A server that logs as ours does; ready at first, and asked to end at last."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
@@ -96,7 +96,7 @@ def running_command(command: Sequence[str]) -> Iterator[Process]:
 
 
 @contextmanager
-def server_process(**options: Any) -> Iterator[Process]:
+def server_process(**options: Any) -> Generator[Process]:
     """A server of talkers; for the options see talker_process.py."""
     script = str(TESTS / "talker_process.py")
     with running_command([sys.executable, script, json.dumps(options)]) as server:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,7 +74,7 @@ def serving(
     store_options: dict[str, Any] | None = None,
     run: Callable[[DrainingServer], None] = DrainingServer.run,
     **settings: Any,
-) -> Iterator[Running]:
+) -> Generator[Running]:
     """Runs a server until the context ends. Anonymous callers are trusted unless told otherwise.
 
     `run` is for engines that belong to another event loop than one of the server's own.

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -58,7 +58,7 @@ def vllm_python() -> str | None:
 @contextmanager
 def vllm_serve(
     arguments: Sequence[str] = ARGUMENTS, **further_environment: str
-) -> Iterator[VllmServer]:
+) -> Generator[VllmServer]:
     """The server, as `vllm serve` starts it; ready when the context begins."""
     from rerail.train.sandbox.shipped import model_folder
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..distill.labels import Label, LabelledTrace
-from ..distill.teachers import Teacher
 from ..guard.channels import Channel
 from ..guard.detector import Detector
 from .prompts import PromptRecord
@@ -99,30 +97,3 @@ class ExactFinder:
             if any(label in ("C", "U") for _, label in label_steps(prompt, step)):
                 return index
         return None
-
-
-class TeacherFinder:
-    """A teacher of the distiller, such as a judge model behind an endpoint."""
-
-    def __init__(self, teacher: Teacher) -> None:
-        self._teacher = teacher
-        self.name = teacher.name
-
-    def find(self, cases: Sequence[Case]) -> list[Finding]:
-        """The first step labelled a cue; where the teacher cannot say, the finding has failed."""
-        return [self._find(case) for case in cases]
-
-    def _find(self, case: Case) -> Finding:
-        prompt = case.prompt
-        trace = LabelledTrace(
-            prompt.id, prompt.request, prompt.harmful, "rollouts", "", case.steps, None
-        )
-        labels = self._teacher.label(trace)
-        if labels is None:
-            return Finding(None, failed="its answer could not be read")
-        cues = (
-            index
-            for index, label in enumerate(labels)
-            if Label(label).is_cue and index >= case.passed and index not in case.injected
-        )
-        return Finding(next(cues, None))

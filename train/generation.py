@@ -6,8 +6,8 @@ depend on which other jobs were under way: a run that was interrupted goes on as
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -114,40 +114,3 @@ def seed_of(*parts: object) -> int:
     """A seed from anything that names a generation; the same in every process."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def in_bursts(
-    generate: Callable[[Sequence[Job]], list[Completion]],
-    jobs: Sequence[Job],
-    sampling: Sampling,
-    watch: Watch,
-) -> list[Completion]:
-    """Watched generation where the engine has no hook: a few tokens, a look, on from there.
-
-    With a prefix cache in the engine going on costs little.
-    """
-    written: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(jobs)), ())
-    done: dict[int, Completion] = {}
-    while alive := [number for number in written if number not in done]:
-        asked = []
-        for number in alive:
-            job, so_far = jobs[number], written[number]
-            left = (job.max_new_tokens or sampling.max_new_tokens) - len(so_far)
-            asked.append(
-                replace(
-                    job,
-                    ids=job.ids + so_far,
-                    drawn=job.drawn + len(so_far),
-                    max_new_tokens=min(left, watch.every),
-                )
-            )
-        for number, part in zip(alive, generate(asked), strict=True):
-            written[number] += part.ids
-            budget = jobs[number].max_new_tokens or sampling.max_new_tokens
-            whole = len(written[number]) >= budget or len(part.ids) < watch.every
-            if part.ended is Ended.STOP or whole:
-                done[number] = Completion(written[number], part.ended)
-        looked = {number: written[number] for number in alive if number not in done}
-        for number in watch.ended(looked) if looked else ():
-            done[number] = Completion(written[number], Ended.WATCH)
-    return [done[number] for number in range(len(jobs))]

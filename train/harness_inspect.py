@@ -4,6 +4,9 @@ Importing this module registers the provider; the reasoning comes back as inspec
 that kind, so scorers see answer and reasoning apart.
 """
 
+# inspect_ai is not installed where this is checked: its types are unknown there.
+# pyright: reportUnknownParameterType=false
+
 import asyncio
 from typing import Any
 

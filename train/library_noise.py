@@ -2,12 +2,12 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Libraries' notes stay off the screen while this lasts; errors come through."""
     import datasets
     from transformers.utils import logging as noise

@@ -2,7 +2,7 @@
 part was worked at, so a run that was stopped and went on adds up."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ FILE = "seconds.jsonl"
 
 
 @contextmanager
-def timed(folder: Path, part: str) -> Iterator[None]:
+def timed(folder: Path, part: str) -> Generator[None]:
     """Notes the seconds by the clock and those of the processor (all cores) spent inside."""
     folder.mkdir(parents=True, exist_ok=True)
     start, busy = time.perf_counter(), time.process_time()

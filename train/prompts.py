@@ -7,6 +7,7 @@ that: a refusal is right or wrong only against the kind of its prompt.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .prompt_rows import DEFAULT_COLUMNS, Columns, PromptFileError, file_rows, hub_rows, record_of
 from .sandbox.kinds import Kind, Split
@@ -31,7 +32,7 @@ class PromptRecord:
     expected: str | None = None
     """The right answer of a task, None for other kinds."""
 
-    tools: tuple[dict, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
     """OpenAI-form tools that the conversation offers."""
 
     @property
@@ -142,7 +143,7 @@ def load_prompts(
 
 
 def _collect(
-    rows: Iterator[tuple[str, int, dict]], stem: str, kind: Kind | None, columns: Columns
+    rows: Iterator[tuple[str, int, dict[str, Any]]], stem: str, kind: Kind | None, columns: Columns
 ) -> list[PromptRecord]:
     """All rows as records; ids must differ, since results are kept by id."""
     records: list[PromptRecord] = []

@@ -1,6 +1,6 @@
 """What one seed of the study measures, part by part; every part goes on where it was."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,7 +164,7 @@ def measure_seed(
 
 
 @contextmanager
-def _part(name: str, folder: Path, told: Told) -> Iterator[None]:
+def _part(name: str, folder: Path, told: Told) -> Generator[None]:
     with timed(folder, name):
         yield
     told()

@@ -4,6 +4,8 @@ Everything reachable from a session is counted, except the token columns and the
 are the record of the text, and what all streams share (detector, pool, settings).
 """
 
+# pyright: reportPrivateUsage=false
+
 import gc
 import sys
 from typing import Any

@@ -25,7 +25,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +137,7 @@ async def rate(client: httpx.AsyncClient, asked: list[str]) -> float:
 
 
 @contextmanager
-def rerail_serve(vllm: VllmServer) -> Iterator[str]:
+def rerail_serve(vllm: VllmServer) -> Generator[str]:
     """The server in front, and its address."""
     command = [sys.executable, "-c", SERVE, "serve", vllm.url, "--port", "0", "--no-store"]
     options = ["--tokenizer", str(vllm.folder), "--threshold", "1", "--threshold-inside", "1"]
@@ -213,7 +213,7 @@ def rendered(folder: Path) -> list[str]:
 
 
 @contextmanager
-def vllm() -> Iterator[VllmServer]:
+def vllm() -> Generator[VllmServer]:
     """One of our own, or the one that RERAIL_VLLM_URL names."""
     given = os.environ.get("RERAIL_VLLM_URL")
     if given is None:

@@ -4,6 +4,8 @@ CPU time of this process, so that other work on the machine does not count. What
 costs is a ratio of two measurements taken by turns, while another process really watches.
 """
 
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import os
 import subprocess

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,7 @@ def measured(
 
 
 def main() -> None:
-    try:
-        import vllm  # noqa: F401
-    except ImportError:
+    if find_spec("vllm") is None:
         sys.stderr.write("bench_vllm: left out, since vLLM is not installed here\n")
         return
     small = "the embedded model"

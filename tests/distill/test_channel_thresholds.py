@@ -1,6 +1,7 @@
 """Thresholds of answers and tool calls: chosen on their own held-out answers, or taken over."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ CONFIG = DistillConfig(out=Path("x"), traces=(Path("y"),))
 
 
 def case(
-    harmful: bool, reading: float, cue: float, channel: Channel = Channel.ANSWER, **more
+    harmful: bool, reading: float, cue: float, channel: Channel = Channel.ANSWER, **more: Any
 ) -> tuple[LabelledTrace, ScoredTrace]:
     fields = {"source": "file", "labels": (Label.NEUTRAL,)} | more
     trace = LabelledTrace(

@@ -1,5 +1,7 @@
 """One whole distillation with a tiny random encoder, its parity, its resumption, its report."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import random
 from dataclasses import replace

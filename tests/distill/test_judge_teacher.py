@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,10 @@ from rerail.distill.judge_teacher import (
     JudgeError,
     JudgeTeacher,
     judge_messages,
-    label_file,
     parse_labels,
 )
 from rerail.distill.labels import Label, LabelledTrace
+from rerail.distill.remembered_teacher import RememberedTeacher
 
 TRACE = LabelledTrace(
     "t1", "How do I rob a bank?", True, "s", "v", ("One.", "Two.", "Three."), None
@@ -26,7 +27,7 @@ class RecordingPost:
 
     def __init__(self, *answers: tuple[int, str] | OSError) -> None:
         self.answers = list(answers)
-        self.sent: list[dict] = []
+        self.sent: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
     def __call__(
@@ -46,7 +47,7 @@ def completion(text: str) -> tuple[int, str]:
     return 200, json.dumps({"choices": [{"message": {"content": text}}], "usage": usage})
 
 
-def teacher(post: RecordingPost, **settings) -> tuple[JudgeTeacher, list[float]]:
+def teacher(post: RecordingPost, **settings: Any) -> tuple[JudgeTeacher, list[float]]:
     waits: list[float] = []
     config = JudgeConfig(url="http://judge/v1/", model="m", **settings)
     return JudgeTeacher(config, post, waits.append), waits
@@ -66,7 +67,7 @@ def teacher(post: RecordingPost, **settings) -> tuple[JudgeTeacher, list[float]]
         ("", None),
     ],
 )
-def test_answers_are_parsed_whole_or_not_at_all(answer: str, labels) -> None:
+def test_answers_are_parsed_whole_or_not_at_all(answer: str, labels: list[Label] | None) -> None:
     assert parse_labels(answer, 3) == labels
 
 
@@ -106,10 +107,11 @@ def test_an_endpoint_that_keeps_failing_is_an_error() -> None:
 def test_labelling_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     judge, _ = teacher(RecordingPost(completion("1 N\n2 C\n3 S")))
-    assert [trace.labels for trace in label_file(judge, [TRACE], path)] == [(N, C, S)]
+    assert RememberedTeacher(judge, path).label(TRACE) == (N, C, S)
     path.write_text(path.read_text() + '{"id": "t2", "lab')
     silent, _ = teacher(RecordingPost())
-    assert [trace.labels for trace in label_file(silent, [TRACE], path)] == [(N, C, S)]
+    assert RememberedTeacher(silent, path).label(TRACE) == (N, C, S)
+    assert path.read_text() == '{"id": "t1", "labels": ["N", "C", "S"]}\n'
 
 
 def test_cost_is_counted() -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,18 @@ LINE = {
 }  # fmt: skip
 
 
-def trace(request: str = "How?", *, harmful: bool = True, labels=(N, C), **more) -> LabelledTrace:
+def trace(
+    request: str = "How?",
+    *,
+    harmful: bool = True,
+    labels: tuple[Label, ...] | None = (N, C),
+    **more: Any,
+) -> LabelledTrace:
     fields = {"id": "1", "source": "file", "voice": "voice", "steps": ("One.", "Two.")} | more
     return LabelledTrace(request=request, harmful=harmful, labels=labels, **fields)
 
 
-def write(path: Path, *lines: dict | str) -> Path:
+def write(path: Path, *lines: dict[str, Any] | str) -> Path:
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("\n".join(texts) + "\n")
     return path
@@ -65,7 +72,7 @@ def test_harmless_traces_are_neutral_throughout(tmp_path: Path) -> None:
         LINE | {"steps": [[0]]},
     ],
 )
-def test_a_broken_line_is_named_by_its_number(tmp_path: Path, bad) -> None:
+def test_a_broken_line_is_named_by_its_number(tmp_path: Path, bad: Any) -> None:
     path = write(tmp_path / "a.jsonl", LINE, "", bad)
     with pytest.raises(TraceFileError, match=r"a\.jsonl line 3"):
         list(read_traces([path]))

@@ -1,7 +1,9 @@
 """A Hugging Face model behind the asynchronous contract."""
 
+# pyright: reportPrivateUsage=false
+
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +27,7 @@ def prompt(text: str = "All is well here.") -> Prompt:
 
 
 @asynccontextmanager
-async def backend(**options: Any) -> AsyncIterator[AsyncTransformersBackend]:
+async def backend(**options: Any) -> AsyncGenerator[AsyncTransformersBackend]:
     made = AsyncTransformersBackend(tiny_model("qwen3"), tiny_tokenizer(), **options)
     try:
         yield made

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerail.guard.channels import Channel
-from rerail.guard.detector_student import StudentDetector
+from rerail.guard.detector_student import StudentDetector, StudentState
 from rerail.guard.student_folder import SHIPPED, DetectorFileError, StudentFolder
 
 R = Channel.REASONING
@@ -40,7 +41,7 @@ def start(detector: StudentDetector, request: str = "How do I kill a Python proc
     return detector.start([{"role": "user", "content": request}])
 
 
-def read(detector: StudentDetector, state, steps: list[list[str]]) -> list[float]:
+def read(detector: StudentDetector, state: StudentState, steps: list[list[str]]) -> list[float]:
     """The probability at every step's end, each step in the given chunks."""
     ends = []
     for chunks in steps:
@@ -145,7 +146,9 @@ def test_probabilities_are_probabilities(detector: StudentDetector) -> None:
         [{"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}],
     ],
 )
-def test_every_shape_of_conversation_is_read(detector: StudentDetector, messages) -> None:
+def test_every_shape_of_conversation_is_read(
+    detector: StudentDetector, messages: list[dict[str, Any]]
+) -> None:
     (_,), probability = detector.score([detector.start(messages)], ["Okay, then."], [R])
     assert np.isfinite(probability).all()
 

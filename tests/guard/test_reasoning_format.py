@@ -26,7 +26,7 @@ TOKENIZERS = Path(__file__).parents[3] / "shared" / "data" / "tokenizers"
         ("none", "<think>\n", False),
     ],
 )
-def test_is_open(name, prompt, expected):
+def test_is_open(name: str, prompt: str, expected: bool) -> None:
     assert FORMATS[name].is_open(prompt) is expected
 
 
@@ -40,12 +40,12 @@ def test_is_open(name, prompt, expected):
         ({}, "none"),
     ],
 )
-def test_detect(vocabulary, expected):
+def test_detect(vocabulary: dict[str, int], expected: str) -> None:
     assert ReasoningFormat.detect(vocabulary) is FORMATS[expected]
 
 
 @pytest.mark.parametrize("folder", ["r1-distill-qwen", "qwen3"])
-def test_detect_from_a_real_vocabulary(folder):
+def test_detect_from_a_real_vocabulary(folder: str) -> None:
     file = TOKENIZERS / folder / "tokenizer.json"
     if not file.exists():
         pytest.skip("needs the tokenizers of ../shared/data, which are not here")

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ SENTENCES: dict[str, list[str]] = {
 UNSPACED = ("Chinese", "Japanese")
 
 
-def steps_of(text: str, **options) -> list[str]:
+def steps_of(text: str, **options: Any) -> list[str]:
     segmenter = Segmenter(FORMATS["none"], reasoning_open=False, **options)
     return [step.text for step in segmenter.feed(text) + segmenter.flush()]
 
@@ -104,7 +105,7 @@ def one_by_one(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SENTENCES)
-def test_sentences(name):
+def test_sentences(name: str) -> None:
     expected = [step.strip() for step in SENTENCES[name]]
     if name == "question and exclamation":
         expected = ["Is it?", "Yes!", "It is."]
@@ -133,7 +134,7 @@ def test_sentences(name):
         ("left" + " " * MAX_GAP + "right", ["left" + " " * MAX_GAP + "right"]),
     ],
 )
-def test_lines_and_gaps(text, expected):
+def test_lines_and_gaps(text: str, expected: list[str]) -> None:
     assert steps_of(text) == expected
     assert one_by_one(text) == expected
 
@@ -157,7 +158,7 @@ def test_lines_and_gaps(text, expected):
         ("```\n```\nEmpty. Block.", ["```\n```", "Empty.", "Block."]),
     ],
 )
-def test_code_blocks(text, expected):
+def test_code_blocks(text: str, expected: list[str]) -> None:
     assert steps_of(text) == expected
     assert one_by_one(text) == expected
 

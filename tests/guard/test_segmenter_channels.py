@@ -14,7 +14,9 @@ DEEPSEEK_CALL = (
 )
 HEADER = "<|start|>assistant<|channel|>"
 
-CASES = [
+Case = tuple[str, bool, str, list[tuple[Channel, str]]]
+
+CASES: list[Case] = [
     ("r1", True, "Hm. Ok.\n</think>\n\nHi.", [(R, "Hm."), (R, "Ok."), (A, "Hi.")]),
     ("r1", True, "never closed. So on", [(R, "never closed."), (R, "so on".capitalize())]),
     ("r1", True, "cut mid</think>word", [(R, "cut mid"), (A, "word")]),
@@ -79,7 +81,7 @@ CASES = [
 ]
 
 
-def ids(case):
+def ids(case: Case) -> str:
     return f"{case[0]}:{case[2][:30]}"
 
 
@@ -89,7 +91,7 @@ def start(name: str, reasoning_open: bool) -> Segmenter:
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 @pytest.mark.parametrize("case", CASES, ids=ids)
-def test_channels(case, size):
+def test_channels(case: Case, size: int) -> None:
     name, reasoning_open, text, expected = case
     segmenter = start(name, reasoning_open)
     steps = [
@@ -168,7 +170,9 @@ def test_rewind_to_a_harmony_call_goes_back_before_its_header():
         ("harmony", False, "", R, "<|channel|>analysis<|message|>"),
     ],
 )
-def test_lead_in(name, reasoning_open, text, channel, expected):
+def test_lead_in(
+    name: str, reasoning_open: bool, text: str, channel: Channel, expected: str
+) -> None:
     segmenter = start(name, reasoning_open)
     segmenter.read(text)
     assert segmenter.lead_in(channel) == expected

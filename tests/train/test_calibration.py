@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,10 @@ class StepsOnly:
 
     def start(self, messages: Sequence[Message]) -> None: ...
 
-    def score(self, states, texts, channels):
+    def score(self, states: Any, texts: Any, channels: Any) -> Any:
         raise NotImplementedError
 
-    def end_step(self, states, steps):
+    def end_step(self, states: Any, steps: Any) -> Any:
         raise NotImplementedError
 
 

@@ -1,12 +1,15 @@
 """Batched generation: every job gives what it gives alone, whole or in parts."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
 
 from rerail.guard.backend_transformers_loading import load
-from rerail.train.generation import Ended, Job, Sampling, in_bursts, seed_of
+from rerail.train.generation import Ended, Job, Sampling, seed_of
 from rerail.train.generation_transformers import TransformersGenerator, _choose
 from rerail.train.sandbox.sampling import prompt_ids
 from rerail.train.sandbox.shipped import model_folder
@@ -103,16 +106,6 @@ def test_a_watch_looks_every_so_often_and_ends_what_it_names(
     assert set(watch.seen[0]) == set(range(6)) and 0 not in watch.seen[1]
 
 
-def test_bursts_give_what_a_watched_run_gives(
-    generator: TransformersGenerator, jobs: list[Job]
-) -> None:
-    def generate(asked: Sequence[Job]) -> list:
-        return generator.generate(asked, SAMPLING)
-
-    in_parts = in_bursts(generate, jobs, SAMPLING, LetGo({0: 8, 3: 16}))
-    assert in_parts == generator.generate(jobs, SAMPLING, LetGo({0: 8, 3: 16}))
-
-
 def test_a_generation_that_ends_by_itself_holds_its_end_token(
     generator: TransformersGenerator, jobs: list[Job]
 ) -> None:
@@ -149,6 +142,6 @@ def test_tokens_are_drawn_by_their_shares_and_never_from_the_tail() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"temperature": -1}, {"top_p": 0}, {"top_k": -1}, {"max_new_tokens": 0}]
 )
-def test_wrong_settings_are_refused_by_name(wrong: dict) -> None:
+def test_wrong_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Sampling(**wrong)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -59,10 +60,10 @@ def test_reasoning_and_answer_are_two_questions_and_silence_is_none() -> None:
         GuardModelJudge("m", "other", ask)
 
 
-def _client(answers: list[str]) -> tuple[JudgeClient, list[dict]]:
-    bodies: list[dict] = []
+def _client(answers: list[str]) -> tuple[JudgeClient, list[dict[str, Any]]]:
+    bodies: list[dict[str, Any]] = []
 
-    def post(url: str, body: bytes, headers: dict, timeout_s: float) -> tuple[int, str]:
+    def post(url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> tuple[int, str]:
         bodies.append(json.loads(body))
         text = answers[min(len(bodies), len(answers)) - 1]
         return 200, json.dumps({"choices": [{"message": {"content": text}}]})

@@ -1,6 +1,7 @@
 """Pairs: what is kept, what is left out and why, and splits that share no prompt."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -164,6 +165,6 @@ def test_no_prompt_is_on_both_sides_of_the_split(prompts: list[int], seed: int) 
         {"max_side_tokens": 0},
     ],
 )
-def test_wrong_settings_are_refused_by_name(wrong: dict) -> None:
+def test_wrong_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PairingConfig(**wrong)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from rerail.train.sandbox.kinds import Kind
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "prompts"
 
 
-def _write(path: Path, *rows: dict | str) -> Path:
+def _write(path: Path, *rows: dict[str, Any] | str) -> Path:
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -90,7 +91,9 @@ def test_columns_of_another_set_and_a_kind_for_silent_rows(tmp_path: Path) -> No
         ({"id": "a", "request": "y", "harmful": True}, "line 2: id 'a' is also that of"),
     ],
 )
-def test_a_fault_is_named_with_its_line(tmp_path: Path, row: dict | str, says: str) -> None:
+def test_a_fault_is_named_with_its_line(
+    tmp_path: Path, row: dict[str, Any] | str, says: str
+) -> None:
     path = _write(tmp_path / "p.jsonl", {"id": "a", "request": "x", "harmful": True}, row)
     with pytest.raises(PromptFileError, match=says):
         read_prompts(path)

@@ -2,6 +2,7 @@
 
 import json
 from random import Random
+from typing import Any
 
 from .tasks import Task
 
@@ -91,7 +92,7 @@ def solve(rng: Random, problem: Task) -> str:
     return rng.choice(SOLUTIONS).format(answer=problem.answer)
 
 
-def call_tool(rng: Random, slots: dict[str, str], letters: str, tool: dict) -> str:
+def call_tool(rng: Random, slots: dict[str, str], letters: str, tool: dict[str, Any]) -> str:
     """A tool call that carries the steps in its last argument."""
     function = tool["function"]
     *heads, body = function["parameters"]["required"]

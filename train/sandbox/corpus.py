@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from random import Random
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -146,7 +147,9 @@ def _yes_or_no(question: str, yes: bool) -> list[Piece]:
 
 
 def _prompt(
-    tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], tools: list | None
+    tokenizer: PreTrainedTokenizerFast,
+    messages: list[dict[str, str]],
+    tools: list[Any] | None,
 ) -> str:
     text = tokenizer.apply_chat_template(
         messages, tools=tools, add_generation_prompt=True, tokenize=False

@@ -5,6 +5,7 @@ most of the time goes into carrying the cache along.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ TOP_P = 0.95
 def prompt_ids(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[dict[str, str]],
-    tools: Sequence[dict] = (),
+    tools: Sequence[dict[str, Any]] = (),
 ) -> list[int]:
     """The ids of a conversation up to and with the opened think tag."""
     text = tokenizer.apply_chat_template(

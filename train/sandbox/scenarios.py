@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from .answers import TOOLS, tool_schema
 from .circumstances import (
@@ -62,7 +63,7 @@ class Scenario:
     wrapping: str
     purpose: Purpose | None
     messages: tuple[dict[str, str], ...]
-    tools: tuple[dict, ...]
+    tools: tuple[dict[str, Any], ...]
     slots: dict[str, str]
     """What the reasoning and the answer fill their templates with."""
     task: Task | None

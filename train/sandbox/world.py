@@ -7,6 +7,7 @@ the same as a hundred, in any process.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from . import answers
 from .kinds import Course, Kind, Label, Split
@@ -33,7 +34,7 @@ class SandboxPrompt:
     wrapping: str
     messages: tuple[dict[str, str], ...]
     """Chat messages; the last is the user's."""
-    tools: tuple[dict, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
     """OpenAI-form tools that the conversation offers; empty for most."""
     expected: str | None = None
     """The right answer of a TASK, None for other kinds."""

@@ -1,5 +1,7 @@
 """A store that refuses: one clear sentence, nothing stored lost, no generation broken."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import logging
 import shutil

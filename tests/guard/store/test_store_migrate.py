@@ -1,5 +1,7 @@
 """The schema: as declared, as migrated, and as found in the wrong hands."""
 
+# pyright: reportPrivateUsage=false
+
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Deleting: what goes, what stays, and that nothing of it can be read from the files."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ IMPATIENT = UpstreamSettings(upstream_first_s=2.0, upstream_stall_s=2.0, upstrea
 
 
 @contextmanager
-def guarded(upstream: FakeUpstream, **options: Any) -> Iterator[Running]:
+def guarded(upstream: FakeUpstream, **options: Any) -> Generator[Running]:
     settings = options.pop("upstream_settings", UpstreamSettings())
     with serving(new_upstream_engine(upstream.url, settings), **options) as running:
         yield running
