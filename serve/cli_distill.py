@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from .cli_errors import UsageError, options_checked, say
 from .distill_files import write_sandbox, write_stored
 from .distill_options import DEFAULT_ENCODER, Fitting, StoredTraces, TeacherChoice
+from .extras import need
 
 
 def distill(
@@ -48,6 +49,7 @@ def distill(
         raise UsageError("there is nothing to learn from: give --traces, or --from-store")
     if stored.from_store and chosen.teacher == "labels":
         raise UsageError("the store's traces carry no labels: choose a --teacher for them")
+    need("distill")
     from ..distill.config import DistillConfig
     from ..distill.encoder_fit import EncoderFit
     from ..distill.labels import read_traces
@@ -121,6 +123,7 @@ def report(
     num_draws
         Bootstrap draws for the intervals.
     """
+    need("distill")
     from ..distill.report import ReportConfig
     from ..distill.report import report as write_report
 
@@ -178,6 +181,7 @@ def evidence(
     seed
         Seed of what is drawn.
     """
+    need("distill")
     from ..distill.evidence import EvidenceConfig, gather
 
     with options_checked():
@@ -233,6 +237,7 @@ def shipped(
     notes
         Said in the model card.
     """
+    need("distill")
     from ..distill.shipped import Recipe, rebuild
 
     with options_checked():

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from ..guard import GuardConfig
 from .cli_errors import options_checked, say
 from .eval_options import JudgeOptions, Words, drawn, judge_place, steps, subjects
+from .extras import need
 from .options import ModelChoice, Sampling
 
 
@@ -58,6 +59,7 @@ def evaluate(
     num_samples
         Generations for each prompt and arm.
     """
+    need("eval")
     from ..train.evaluation import Parts, num_steps
     from ..train.evaluation import evaluate as run
     from ..train.evaluation_config import Arm, EvaluationConfig
@@ -117,6 +119,7 @@ def study(
     quick
         A small size, for a look.
     """
+    need("train", "eval")
     from ..train.study import run_study
     from ..train.study_parts import StudyConfig
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .cli_errors import UsageError, options_checked, say
 from .eval_options import JudgeOptions, drawn, harmful_asked, steps, subjects
+from .extras import need
 from .options import ModelChoice, Sampling
 
 
@@ -49,6 +50,7 @@ def csr(
     seed
         Of everything that is drawn.
     """
+    need("eval")
     from ..train.csr import measure_csr
     from ..train.csr_config import CsrConfig
     from ..train.csr_report import write_csr

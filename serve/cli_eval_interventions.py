@@ -5,6 +5,7 @@ from typing import Any
 
 from .cli_errors import UsageError, options_checked, say
 from .eval_options import JudgeOptions, Words, drawn, harmful_asked, steps, subjects
+from .extras import need
 from .options import ModelChoice, Sampling
 
 
@@ -46,6 +47,7 @@ def interventions(
     seed
         Of everything that is drawn.
     """
+    need("eval")
     from ..train.intervention_curve import measure_interventions
     from ..train.intervention_report import write_interventions
 

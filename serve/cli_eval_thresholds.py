@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .cli_errors import UsageError, options_checked, say
 from .eval_options import Files, steps
+from .extras import need
 
 
 def thresholds(
@@ -47,6 +48,7 @@ def thresholds(
         traces on harmful requests, how sure the detector must be of a request is set apart from
         the threshold of steps; otherwise one threshold serves both.
     """
+    need("eval")
     from itertools import islice
 
     from ..distill.labels import read_traces

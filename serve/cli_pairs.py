@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from ..guard.store_query import PairFilter
 from .cli_errors import UsageError, counted, say
+from .extras import need
 from .options import ModelChoice, Moment, Sampling, StorePlace, check_output
 
 
@@ -107,6 +108,7 @@ def complete(
         raise UsageError(f"--batch-size is {batch_size}: give at least 1")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: give at least 1")
+    need("hf")
     from ..guard.backend_transformers_identity import model_identity
     from ..guard.pair_completion import complete_pairs
     from ..guard.progress import progress

@@ -3,7 +3,6 @@
 import json
 import os
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from cyclopts import Parameter
 from ..guard import GuardConfig, ReasoningFormat
 from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import FAILURE, UsageError, options_checked
+from .extras import need
 from .options import ModelChoice, Storing, default_store
 from .server_settings import ServerSettings, Trust
 
@@ -83,11 +83,7 @@ def serve(
         A LoRA adapter that --engine vllm serves beside the model: NAME=FOLDER; requests that ask
         for the model NAME get it. May be given several times. An upstream's are found by asking it.
     """
-    try:
-        for needed in ("fastapi", "openai", "prometheus_client", "uvicorn"):
-            import_module(needed)
-    except ImportError as error:
-        raise ImportError("the server needs more: pip install 'rerail[serve]'") from error
+    need("serve")
     from ..guard.triggers import TriggerPool
     from .api_keys import ApiKeys, keys_from_file, keys_from_values
     from .engines import EngineChoice, engine_name, load_engine

@@ -1,7 +1,6 @@
 """`rerail train`: rounds of self-improvement, and training and gate by themselves."""
 
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from ..train.gate import GateLimits
 from ..train.preference_config import Arm, PreferenceConfig
 from ..train.rounds_config import JudgeName, RoundsConfig
 from .cli_errors import CommandFailed, UsageError, counted, options_checked, say
+from .extras import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def rounds(
         raise UsageError("give --model and --prompts, or --sandbox for the embedded ones")
     with options_checked():
         run = run.quick() if quick else run
-    check_extras()
+    need("train")
     from rich.console import Console
 
     from ..train.round_report import round_table
@@ -99,7 +99,7 @@ def preference(
     full
         Train all weights instead of an adapter.
     """
-    check_extras()
+    need("train")
     if full:
         training = replace(training, use_peft=False)
     from ..train.preference import in_percent, train_preference
@@ -181,7 +181,7 @@ def gate(
     """
     if (model is None) == (adapter is None):
         raise UsageError("name the trained model: either --model or --adapter")
-    check_extras()
+    need("train")
     with options_checked():
         run = RoundsConfig(
             model=base,
@@ -212,14 +212,6 @@ def _pairs(paths: tuple[Path, ...]) -> "Iterator[Pair]":
 
     for path in paths:
         yield from read_pairs(path)
-
-
-def check_extras() -> None:
-    try:
-        for needed in ("datasets", "peft", "trl"):
-            import_module(needed)
-    except ImportError as error:
-        raise ImportError("training needs more: pip install 'rerail[train]'") from error
 
 
 def set_up(model: str) -> None:

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from ..train.preference_config import Arm
 from ..train.rounds_config import RoundsConfig
+from .extras import need
 
 
 def arms(
@@ -34,14 +35,14 @@ def arms(
     arm
         Only these arms.
     """
+    need("train")
     from rich.console import Console
 
     from ..guard.pair_files import read_pairs
     from ..train.arms import arms_table, compare_arms
     from .cli_errors import say
-    from .cli_train import check_extras, set_up
+    from .cli_train import set_up
 
-    check_extras()
     set_up(run.model)
     found = [pair for path in pairs for pair in read_pairs(path)]
     base, results = compare_arms(run, found, out, arms=arm, told=say)
@@ -61,6 +62,7 @@ def table(*folder: Path) -> None:
     folder
         The runs' folders.
     """
+    need("train")
     from ..train.rounds_table import runs_table
     from .cli_errors import UsageError
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ..guard.upstream_settings import UpstreamSettings
 from ..train.rollout_config import RolloutConfig
 from .cli_errors import UsageError, counted, say
+from .extras import need
 from .options import ModelChoice
 from .rollout_engines import EngineName, open_engine
 from .rollout_options import JudgingChoice, PromptChoice, TriggerChoice, rollout_tools
@@ -56,6 +57,7 @@ def rollouts(
         What runs the model: `transformers` or `vllm` in this process, or `upstream`, the server at
         the address that `--model` gives; `auto` takes the upstream for an address.
     """
+    need("train")
     from rich.console import Console
 
     from ..train.rollout_run import run_rollouts
@@ -117,6 +119,7 @@ def triggers(
     engine
         What runs the model, as for `rerail train rollouts`.
     """
+    need("train")
     from rich.console import Console
 
     from ..train.prompts import load_prompts

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ..train.rounds_config import RoundsConfig
 from .cli_errors import UsageError, options_checked, say
+from .extras import need
 from .options import Sampling, StorePlace
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def watch(
     """
     if vllm is not None and run.promotion != "stack":
         raise UsageError("--vllm loads adapters over one base: give --promotion stack too")
+    need("train")
     from ..train.watch import Surroundings, WatchConfig
     from ..train.watch import watch as run_watch
-    from .cli_train import check_extras, set_up
+    from .cli_train import set_up
     from .models import continuations
     from .vllm_adapters import load_adapter
 
-    check_extras()
     with options_checked():
         watching = WatchConfig(
             min_pairs=min_pairs,

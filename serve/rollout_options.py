@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..train.evaluation_judges import JudgePlace, judges_named
 from ..train.sandbox.kinds import Kind
-from ..train.self_detector import Method, SelfDetectorConfig
+from ..train.self_detector_config import Method, SelfDetectorConfig
 from .cli_errors import UsageError, options_checked
 
 if TYPE_CHECKING:

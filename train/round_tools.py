@@ -21,7 +21,8 @@ from .prompts import PromptRecord, load_prompts, of_kind, sandbox_prompts
 from .rounds_config import Finder, JudgeName, RoundsConfig
 from .sandbox.kinds import Kind, Split
 from .sandbox.shipped import resolved
-from .self_detector import Method, SelfDetector, SelfDetectorConfig
+from .self_detector import SelfDetector
+from .self_detector_config import Method, SelfDetectorConfig
 from .self_questions import questions_for
 
 _HELD_OUT = 5

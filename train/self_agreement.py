@@ -19,7 +19,8 @@ from .prompts import PromptRecord
 from .run_folder import write_record
 from .sandbox.kinds import Kind, Split
 from .sandbox.world import generate_traces
-from .self_detector import Method, SelfDetector, SelfDetectorConfig
+from .self_detector import SelfDetector
+from .self_detector_config import Method, SelfDetectorConfig
 from .self_questions import questions_for
 
 

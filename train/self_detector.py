@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
 
@@ -26,44 +25,8 @@ from .generation import Ended, Generator, Job, Sampling, seed_of
 from .likelihoods import Likelihoods
 from .prompts import PromptRecord
 from .sandbox.kinds import Kind
+from .self_detector_config import Method, SelfDetectorConfig
 from .self_questions import FewShotQuestions, Questions
-
-
-class Method(StrEnum):
-    """How the model is asked."""
-
-    ASKED = "asked"
-    LIKELIHOOD = "likelihood"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelfDetectorConfig:
-    """How the model judges itself; checked when made."""
-
-    method: Method = Method.LIKELIHOOD
-    """`likelihood` costs no generated tokens; `asked` is the source's way."""
-
-    threshold: float = 0.5
-    """`likelihood`: the share of yes among yes and no from which a step counts as a cue."""
-
-    num_retries: int = 1
-    """`asked`: further tries, sampled, after an answer that cannot be read."""
-
-    tokens_per_step: int = 6
-    """`asked`: what the answer may take for each step, where the model thinks aloud."""
-
-    answer_tokens: int = 24
-    """`asked`: what it may take besides."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "method", Method(self.method))
-        if not 0.0 < self.threshold < 1.0:
-            raise ValueError(f"threshold is {self.threshold}: give a number between 0 and 1")
-        for name in ("num_retries", "tokens_per_step"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: give 0 or more")
-        if self.answer_tokens < 1:
-            raise ValueError(f"answer_tokens is {self.answer_tokens}: give at least 1")
 
 
 @dataclass(frozen=True, slots=True)

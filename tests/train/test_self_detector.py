@@ -16,7 +16,8 @@ from rerail.train.generation_transformers import TransformersGenerator
 from rerail.train.likelihoods import Rows, TransformersLikelihoods, common_head
 from rerail.train.prompts import sandbox_prompts
 from rerail.train.self_agreement import agreement, sandbox_cases
-from rerail.train.self_detector import Method, SelfDetector, SelfDetectorConfig
+from rerail.train.self_detector import SelfDetector
+from rerail.train.self_detector_config import Method, SelfDetectorConfig
 from rerail.train.self_questions import FewShotQuestions, SandboxQuestions
 
 STEPS = ("It is about a thing.", "I plan the harm.", "Step A comes first.")
