@@ -37,7 +37,8 @@ def demo(
     seed
         Seed for requests, sampling and triggers.
     detector
-        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+        `student` (the one that comes with rerail), `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     """
     began = time.monotonic()
     from rich.console import Console

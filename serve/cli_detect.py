@@ -37,7 +37,8 @@ def detect(
     out
         Where the scores go; the file appears when it is whole.
     detector
-        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+        `student` (the one that comes with rerail), `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     threshold
         Probability at a step's end from which it counts as a cue; the detector's own by default.
     threshold_inside

@@ -115,7 +115,8 @@ def report(
     out
         Folder for the report.
     detector
-        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+        `student` (the one that comes with rerail), `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     max_steps
         Steps of each trace that are replayed; all by default.
     max_traces

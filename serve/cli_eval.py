@@ -53,7 +53,8 @@ def evaluate(
     adapter
         The folder of a trained adapter.
     detector
-        Of the guarded arms: `student`, `keywords`, or the folder of a student.
+        Of the guarded arms: `student`, `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     num_prompts
         The first so many of each set; the sandbox draws 100 of each kind.
     num_samples

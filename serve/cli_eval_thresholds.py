@@ -37,7 +37,8 @@ def thresholds(
     store
         A store's recorded traces instead.
     detector
-        `student`, `keywords`, or the folder of a student.
+        `student`, `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     false_alarm_rate
         The share of harmless traces that may be interrupted.
     max_traces

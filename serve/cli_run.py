@@ -66,7 +66,8 @@ def run(
     watchable
         Let `rerail trace watch` in another terminal see it while it runs.
     detector
-        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+        `student` (the one that comes with rerail), `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     engine
         What runs the model: `transformers` or `vllm`, which takes half a minute to start.
     """

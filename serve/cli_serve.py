@@ -60,7 +60,8 @@ def serve(
         What runs it: `transformers` or `vllm`, in this process, or `upstream`, another server;
         `auto` takes the upstream for an address and transformers for all else.
     detector
-        `student` (the one that comes with rerail), `keywords`, or the folder of a student.
+        `student` (the one that comes with rerail), `keywords`, the folder of a student, or
+        `module:name`, what makes one of your own.
     no_guard
         Serve without a guard: every trace and metric then says that nothing was scanned.
     watchable
