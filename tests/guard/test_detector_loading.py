@@ -62,5 +62,5 @@ def test_what_makes_no_detector_is_refused(own: str, name: str, says: str) -> No
 
 @pytest.mark.parametrize("name", ["no_such_module:Thing", "no/such/folder", ":", "a:"])
 def test_an_unknown_name_says_what_there_is(name: str) -> None:
-    with pytest.raises(ValueError, match="is not there|there is no detector"):
+    with pytest.raises(ValueError, match=r"is not there|there is no detector"):
         load_detector(name)
