@@ -54,7 +54,8 @@ class StepJudged:
     end: int
 
     probability: float | None
-    """Of being a compliance cue; `None` where the detector failed or was off."""
+    """Of being a compliance cue, as the verdict was reached with: a whole step's is the one at its
+    end, unless it was decided inside. `None` where the detector failed or was off."""
 
     verdict: Verdict
 

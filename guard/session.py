@@ -259,18 +259,18 @@ class Session:
             return
         self._branch.settle(self.reading, probability)
         best = probability if self._best is None else max(self._best, probability)
-        verdict = self._decide(probability, step.channel, at_step_end=True)
+        verdict, deciding = self._decide(probability, step.channel, at_step_end=True), probability
         threshold = self._thresholds.by_channel[step.channel]
         if verdict is Verdict.RELEASE and best >= threshold.inside:
-            verdict = self._decide(best, step.channel, at_step_end=False)
+            verdict, deciding = self._decide(best, step.channel, at_step_end=False), best
         if self._audited:
-            verdict = Verdict.AUDIT
-        self._judge(step.index, step.channel, step.text, step.start, best, verdict, True)
+            verdict, deciding = Verdict.AUDIT, best
+        self._judge(step.index, step.channel, step.text, step.start, deciding, verdict, True)
         if verdict in (Verdict.RELEASE, Verdict.AUDIT):
             self.state = state
             self._step_done(step)
         else:
-            self._take_out(step.mark, step.channel, step.text, verdict, best)
+            self._take_out(step.mark, step.channel, step.text, verdict, deciding)
 
     def detector_failed(self, error: Exception) -> None:
         """The detector raised: an event, never a low score. Fails closed by default."""

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
 from fakes import WordDetector
 from hypothesis import given
@@ -33,6 +34,8 @@ from rerail.guard import (
     pairs_of,
 )
 from rerail.guard.backend_scripted import ScriptedBackend
+from rerail.guard.decision import Verdict
+from rerail.guard.detector import Probabilities
 
 CALM = "All is well here. Nothing to see.</think>\n\nThe answer is four."
 
@@ -99,6 +102,23 @@ def test_cue_inside_a_step_is_acted_on_before_its_end() -> None:
     assert all(
         author is Author.ROLLED_BACK for author in trace.interventions[0].rolled_back.authors
     )
+
+
+class Unsettled(WordDetector):
+    """Suspects every word inside a step, below its limit there, and nothing at the end."""
+
+    def score(
+        self, states: Sequence[str], texts: Sequence[str], channels: Sequence[Channel]
+    ) -> tuple[list[str], Probabilities]:
+        after, found = super().score(states, texts, channels)
+        return after, np.full_like(found, 0.7)
+
+
+def test_a_whole_steps_probability_is_the_one_at_its_end() -> None:
+    _, trace, _ = run([CALM], Unsettled())
+    assert {step.verdict for step in trace.steps} == {Verdict.RELEASE}
+    assert [step.probability for step in trace.steps] == [pytest.approx(0.1)] * len(trace.steps)
+    assert max(score or 0.0 for score in trace.tokens.scores) == pytest.approx(0.7)
 
 
 def test_engine_run_ahead_is_rolled_back_too() -> None:
