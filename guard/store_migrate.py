@@ -12,6 +12,7 @@ from .store_errors import StoreError
 from .store_location import StoreLocation
 from .store_schema import REVISIONS, VERSION_TABLE
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 _POSTGRES_LOCK = 0x7265_7261_696C  # "rerail"
 
 
@@ -42,8 +43,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     from alembic.config import Config
 
     config = Config()
-    folder = Path(__file__).parent / "migrations"
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, revision)

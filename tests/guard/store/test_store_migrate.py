@@ -2,8 +2,10 @@
 
 # pyright: reportPrivateUsage=false
 
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 import rerail.guard.migrations
+from rerail.guard import store_migrate
 from rerail.guard.store import Store
 from rerail.guard.store_errors import StoreError
 from rerail.guard.store_migrate import upgrade
@@ -108,3 +111,71 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"notes.txt is no SQLite file: name another store$"):
         Store(path)
     assert path.read_bytes() == before
+
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("traces", sa.Column("note", sa.String, nullable=False, server_default="old"))
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def first_schema(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a store of the first schema may lie; a later one is taken back at the end."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'rerail.db'}"
+        return
+    url: str = request.getfixturevalue("postgres_url")
+    with Store(url):
+        yield url
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE traces DROP COLUMN IF EXISTS note"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{REVISIONS[-1]}'"))
+    engine.dispose()
+    with Store(url) as store:
+        store.purge(everything=True)
+
+
+def test_a_later_schema_keeps_what_the_first_one_stored(
+    first_schema: str,
+    make_trace: Callable[..., Trace],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way up that every later version has to take, with a next version made for the test."""
+    old = [make_trace(number) for number in range(3)]
+    with Store(first_schema) as store:
+        assert store._engine.dialect.name in first_schema
+        for trace in old:
+            store.add(trace)
+        pairs = list(store.pairs())
+    folder = tmp_path / "migrations"
+    shutil.copytree(store_migrate.MIGRATIONS, folder)
+    (folder / "versions" / "v0002_next.py").write_text(NEXT)
+    monkeypatch.setattr(store_migrate, "MIGRATIONS", folder)
+    monkeypatch.setattr(store_migrate, "REVISIONS", (*REVISIONS, "0002"))
+
+    with pytest.raises(StoreError, match="of an older version: open it once for writing"):
+        Store(first_schema, read_only=True)
+    with ThreadPoolExecutor(4) as threads:  # several replicas, started at once
+        for opened in threads.map(lambda _: Store(first_schema), range(4)):
+            opened.close()
+    with Store(first_schema) as store:
+        assert [store.get(trace.id) for trace in old] == old
+        assert list(store.pairs()) == pairs
+        store.add(make_trace(7))
+        with store._engine.connect() as connection:
+            notes = connection.execute(text("SELECT note FROM traces")).scalars().all()
+        assert notes == ["old"] * 4
+
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="newer rerail"):
+        Store(first_schema)
