@@ -5,7 +5,6 @@ A line has `id`, `request`, `harmful` (of the request), `model` or voice, `think
 perhaps `answer`, and `answer_harmful` where somebody has said whether the answer does the harm.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..guard.channels import Channel
+from ..guard.json_text import json_of
 from .answers import answer_steps
 
 
@@ -144,8 +144,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
+            data = json_of(line)
+        except ValueError as error:
             raise TraceFileError(f"{path} line {number} is no JSON: {error}") from error
         if not isinstance(data, dict):
             raise TraceFileError(f"{path} line {number} is no JSON object")

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from .channels import Channel
 from .detector import Threshold, Thresholds
+from .json_text import json_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Calibration:
         if not path.is_file():
             return None
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(json_of(path.read_text(encoding="utf-8")))
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise CalibrationError(
                 f"{path} cannot be read ({error!r}): remove it, or write it again with "

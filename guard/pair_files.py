@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from .json_text import json_of
 from .pairs import Pair
 
 PairFormat = Literal["jsonl", "parquet"]
@@ -100,7 +101,7 @@ def read_pairs(path: Path) -> Iterator[Pair]:
                 continue
             where = f"{path} line {number}"
             try:
-                record = json.loads(line)
+                record = json_of(line)
             except ValueError as error:
                 raise ValueError(f"{where}: not JSON ({error}); correct or remove it") from error
             yield _pair(record, where, number)
@@ -128,7 +129,7 @@ def _pair(record: Any, where: str, number: int) -> Pair:
     if probability is not None and not isinstance(probability, (int, float)):
         raise ValueError(f"{where}: 'probability' is no number")
     try:
-        messages = tuple(json.loads(record.get("messages_json") or "[]"))
+        messages = tuple(json_of(record.get("messages_json") or "[]"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: 'messages_json' is no JSON text ({error})") from error
     return Pair(

@@ -7,15 +7,16 @@ equals `t`; half a surrogate pair survives as an escape.
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from .channels import Channel
 from .decision import Verdict
 from .events import StepJudged
+from .json_text import json_of
 from .pairs import Pair
 from .tokens import Author, TokenTable
 from .traces import Action, FinishReason, Intervention, Scanned, Trace
@@ -25,6 +26,17 @@ _LEVEL = 1
 """The fastest of zlib's; 6 would save about a tenth of the size for up to twice the time."""
 
 _TAGS = ("$map", "$tuple")
+
+_MAX_BYTES = 1 << 28
+"""Of a record, unpacked: a trace of a hundred thousand tokens takes a tenth of it, and a few
+kilobytes of hostile ones can swell to gigabytes."""
+
+_KINDS: Mapping[Any, Any] = {float: int | float, float | None: int | float | None} | {
+    kind: kind for kind in (str, int, bool, str | None, int | None, bool | None)
+}
+"""What a value of a record's field has to be, by the field's annotation."""
+
+Record = TypeVar("Record", bound="Trace | Pair | StepJudged | Intervention")
 
 
 def trace_body(trace: Trace) -> bytes:
@@ -48,22 +60,25 @@ def trace_body(trace: Trace) -> bytes:
 
 def trace_of(body: bytes) -> Trace:
     """The trace that `trace_body` packed. Raises `ValueError` if the bytes are damaged."""
-    record = _unpacked(body)
+    return _read(body, _trace)
+
+
+def _trace(record: dict[str, Any]) -> Trace:
     record |= {
         "created_at": datetime.fromisoformat(record["created_at"]),
         "messages": restored(record["messages"]),
-        "prompt_ids": tuple(record["prompt_ids"]),
+        "prompt_ids": tuple(_all(int, record["prompt_ids"])),
         "tokens": _table(record["tokens"]),
         "steps": tuple(_step(row) for row in record["steps"]),
         "interventions": tuple(_intervention(each) for each in record["interventions"]),
-        "failures": tuple(record["failures"]),
+        "failures": tuple(_all(str, record["failures"])),
         "action": Action(record["action"]),
         "finish_reason": FinishReason(record["finish_reason"]),
         "scanned": Scanned(record["scanned"]),
-        "thresholds": {name: tuple(pair) for name, pair in record["thresholds"].items()},
+        "thresholds": {name: _pair_of_numbers(pair) for name, pair in record["thresholds"].items()},
         "sampling": restored(record["sampling"]),
     }
-    return Trace(**record)
+    return _checked(Trace(**record))
 
 
 def pair_body(pair: Pair) -> bytes:
@@ -74,11 +89,14 @@ def pair_body(pair: Pair) -> bytes:
 
 def pair_of(body: bytes) -> Pair:
     """The pair that `pair_body` packed. Raises `ValueError` if the bytes are damaged."""
-    record = _unpacked(body)
+    return _read(body, _pair)
+
+
+def _pair(record: dict[str, Any]) -> Pair:
     record["messages"] = restored(record["messages"])
     for name in ("prompt_ids", "chosen_ids", "rejected_ids"):
-        record[name] = tuple(record[name])
-    return Pair(**record)
+        record[name] = tuple(_all(int, record[name]))
+    return _checked(Pair(**record))
 
 
 def plain(value: Any) -> Any:
@@ -123,14 +141,52 @@ def _packed(record: Mapping[str, Any]) -> bytes:
     return zlib.compress(text.encode("ascii"), _LEVEL)
 
 
-def _unpacked(body: bytes) -> dict[str, Any]:
+def _read(body: bytes, build: Callable[[dict[str, Any]], Record]) -> Record:
+    """A store may come from anybody, so what is wrong in any way is only ever a `ValueError`."""
+    record = _unpacked(body)
     try:
-        record = json.loads(zlib.decompress(body))
+        return build(record)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"the stored record is damaged ({error!r})") from error
+
+
+def _unpacked(body: bytes) -> dict[str, Any]:
+    reader = zlib.decompressobj()
+    try:
+        text = reader.decompress(body, _MAX_BYTES)
     except zlib.error as error:
         raise ValueError(f"the stored record is damaged ({error})") from error
-    if record.pop("format") != _FORMAT:
+    if not reader.eof:
+        size = f"of more than {_MAX_BYTES >> 20} MiB" if reader.unconsumed_tail else "cut off"
+        raise ValueError(f"the stored record is damaged (it is {size})")
+    record = json_of(text)
+    if not isinstance(record, dict) or record.pop("format", None) != _FORMAT:
         raise ValueError("the stored record is in a newer format: upgrade rerail")
     return record
+
+
+def _checked(record: Record) -> Record:
+    """Texts are texts and numbers are numbers: what is shown and sorted is taken at its word."""
+    for each in fields(record):
+        value = getattr(record, each.name)
+        kind = _KINDS.get(each.type, object)
+        if not isinstance(value, kind):
+            raise ValueError(f"the stored record is damaged ({each.name} is {value!r:.60})")
+    if not all(isinstance(each, Mapping) for each in getattr(record, "messages", ())):
+        raise ValueError("the stored record is damaged (messages are no mappings)")
+    return record
+
+
+def _all(kind: Any, values: Any) -> list[Any]:
+    """Raises TypeError unless all values, of a list, are of this kind."""
+    if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
+        raise TypeError(f"no list of {kind}")
+    return values
+
+
+def _pair_of_numbers(values: Any) -> tuple[float, float]:
+    low, high = _all(int | float, values)
+    return low, high
 
 
 def _table_columns(table: TokenTable) -> dict[str, Any]:
@@ -144,12 +200,16 @@ def _table_columns(table: TokenTable) -> dict[str, Any]:
 
 
 def _table(columns: Mapping[str, Any]) -> TokenTable:
+    ids, texts = _all(int | None, columns["ids"]), _all(str, columns["texts"])
+    scores = _all(int | float | None, columns["scores"])
+    if not len(ids) == len(texts) == len(scores):
+        raise ValueError("the stored record is damaged (its columns have different lengths)")
     return TokenTable(
-        ids=columns["ids"],
-        texts=columns["texts"],
-        authors=[Author(name) for name in _unrolled(columns["authors"])],
-        channels=[_channel(name) for name in _unrolled(columns["channels"])],
-        scores=columns["scores"],
+        ids=ids,
+        texts=texts,
+        authors=[Author(name) for name in _unrolled(columns["authors"], len(texts))],
+        channels=[_channel(name) for name in _unrolled(columns["channels"], len(texts))],
+        scores=scores,
     )
 
 
@@ -158,7 +218,10 @@ def _runs(values: Sequence[str | None]) -> list[tuple[str | None, int]]:
     return [(value, len(list(run))) for value, run in groupby(values)]
 
 
-def _unrolled(runs: Iterable[Sequence[Any]]) -> list[Any]:
+def _unrolled(runs: Sequence[Sequence[Any]], num: int) -> list[Any]:
+    """Raises `ValueError` unless the runs make up so many values; before they take memory."""
+    if any(length < 0 for _, length in runs) or sum(length for _, length in runs) != num:
+        raise ValueError("the stored record is damaged (its runs have another length)")
     return [value for value, length in runs for _ in range(length)]
 
 
@@ -168,8 +231,10 @@ def _channel(name: str | None) -> Channel | None:
 
 def _step(row: Sequence[Any]) -> StepJudged:
     index, channel, text, start, end, probability, verdict, complete = row
-    return StepJudged(
-        index, Channel(channel), text, start, end, probability, Verdict(verdict), complete
+    return _checked(
+        StepJudged(
+            index, Channel(channel), text, start, end, probability, Verdict(verdict), complete
+        )
     )
 
 
@@ -181,4 +246,4 @@ def _intervention_record(intervention: Intervention) -> dict[str, Any]:
 def _intervention(record: dict[str, Any]) -> Intervention:
     rolled_back = _table(record["rolled_back"])
     channel = Channel(record["channel"])
-    return Intervention(**(record | {"rolled_back": rolled_back, "channel": channel}))
+    return _checked(Intervention(**(record | {"rolled_back": rolled_back, "channel": channel})))

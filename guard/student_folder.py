@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from .belief import BeliefWeights
 from .detector import Threshold, Thresholds
+from .json_text import json_of
 
 FORMAT = 2
 """Version of the folder's layout and of the graphs' inputs and outputs."""
@@ -99,7 +100,7 @@ class StudentFolder:
             raise DetectorFileError(f"{folder} is no student: it holds no {MANIFEST}")
         raw = _read_bounded(manifest_path, _MAX_MANIFEST_BYTES)
         try:
-            manifest = json.loads(raw)
+            manifest = json_of(raw)
             version = manifest["format"]
             if version != FORMAT:
                 raise DetectorFileError(

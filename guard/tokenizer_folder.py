@@ -14,6 +14,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from .json_text import json_of
+
 _TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
 
 
@@ -55,14 +57,20 @@ class FolderTokenizer:
             raise ValueError(f"{path} cannot be read: {error}") from error
         config = _read_object(folder / "tokenizer_config.json")
         names = {**_read_object(folder / "special_tokens_map.json"), **config}
-        special = {name: _content(names[name]) for name in _TOKEN_NAMES if names.get(name)}
         ends = _read_object(folder / "generation_config.json").get("eos_token_id", [])
-        return cls(
-            tokenizer,
-            chat_template=_read_template(folder, config),
-            special_tokens=special,
-            end_ids=ends if isinstance(ends, list) else [ends],
-        )
+        try:
+            return cls(
+                tokenizer,
+                chat_template=_read_template(folder, config),
+                special_tokens={
+                    name: _content(names[name]) for name in _TOKEN_NAMES if names.get(name)
+                },
+                end_ids=ends if isinstance(ends, list) else [ends],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"the tokenizer's settings in {folder} are damaged ({error!r}): save it again"
+            ) from error
 
     def __len__(self) -> int:
         return self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
@@ -135,14 +143,14 @@ def _read_template(folder: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def _content(token: Any) -> str:
-    return token["content"] if isinstance(token, dict) else str(token)
+    return str(token["content"] if isinstance(token, dict) else token)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json_of(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(value, dict):

@@ -4,7 +4,6 @@ Excerpts of the request are cleaned before they go into a template, so that text
 never bring control markup into the model's own turn.
 """
 
-import json
 import math
 import random
 import re
@@ -12,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from .json_text import json_of
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NOT_PLAIN = re.compile(r"[<>|{}\[\]\"“”`\\｜▁\x00-\x1f\x7f-\x9f]+")
@@ -158,7 +159,7 @@ def _read_triggers(path: Path) -> Iterable[Trigger]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json_of(line)
                 unknown = set(row) - {"id", "text", "kind", "in_answer"}
                 if unknown:
                     raise ValueError(f"unknown field {sorted(unknown)[0]!r}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from .json_text import json_of
 from .upstream_errors import UpstreamError, UpstreamFault
 from .upstream_events import EventReader
 from .upstream_settings import UpstreamSettings, root_of
@@ -233,7 +234,7 @@ def _written(body: Mapping[str, Any]) -> bytes:
 
 def _record(data: bytes, root: str) -> dict[str, Any]:
     try:
-        record = json.loads(data)
+        record = json_of(data)
     except ValueError:
         record = None
     if not isinstance(record, dict):
@@ -268,7 +269,7 @@ async def _beginning(response: httpx.Response) -> bytes:
 def _detail(body: bytes) -> str:
     """What the upstream says went wrong, on one line."""
     try:
-        record = json.loads(body)
+        record = json_of(body)
     except ValueError:
         return ""
     for name in ("error", "message", "detail"):

@@ -1,6 +1,5 @@
 """`rerail serve`: an OpenAI-compatible server whose every answer is guarded."""
 
-import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..guard import GuardConfig, ReasoningFormat
+from ..guard.json_text import json_of
 from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import FAILURE, UsageError, options_checked
 from .extras import need
@@ -165,7 +165,7 @@ def _json_object(text: str | None, engine: str) -> dict[str, Any]:
     if engine != "vllm":
         raise UsageError("--engine-args is for --engine vllm: drop it, or name that engine")
     try:
-        found = json.loads(text)
+        found = json_of(text)
     except ValueError as error:
         raise UsageError(f"--engine-args is no JSON: {error}") from error
     if not isinstance(found, dict):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..guard import Channel
+from ..guard.json_text import json_of
 from .story import Kind, Row, Story
 
 
@@ -135,9 +136,11 @@ class LabelBook:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = json_of(line)
+                if not _is_sound(record):
+                    raise ValueError("marks are positions of labels")
                 found[str(record["id"])] = record
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise ValueError(
                     f"{self.path} line {number} is no labelled trace: name another file"
                 ) from error
@@ -155,7 +158,7 @@ class LabelBook:
         for line in self._lines():
             if not line.strip():
                 continue
-            name = str(json.loads(line)["id"])
+            name = str(json_of(line)["id"])
             if name not in records:
                 lines.append(line)
             elif (record := left.pop(name, None)) is not None:
@@ -194,6 +197,16 @@ def _record(
         "labels": labels,
         "marked": marked,
     }
+
+
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Whether `labels` and `marked`, as far as they are there, can be gone through."""
+    labels, marked = record.get("labels") or [], record.get("marked", [])
+    return (
+        isinstance(labels, list)
+        and isinstance(marked, list)
+        and all(isinstance(each, int) and each >= 0 for each in marked)
+    )
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from ..guard import Author, Channel, Intervention, Session, TokenTable
 from ..guard.decision import Verdict
 from ..guard.events import StepJudged
+from ..guard.json_text import json_of
 from ..guard.traces import Action, FinishReason
 
 _LATE = 4
@@ -195,7 +196,9 @@ def frame_text(frame: Frame) -> str:
 
 def frame_of(text: str) -> Frame:
     """The frame that `frame_text` wrote. Raises `ValueError`, `KeyError` or `TypeError`."""
-    record = json.loads(text)
+    record = json_of(text)
+    if not isinstance(record, dict):
+        raise ValueError("a frame is an object")
     begin = record.get("begin")
     finished = record.get("finished")
     if begin is not None:

@@ -1,11 +1,11 @@
 """Watches a file that names a model and an adapter (`promoted.json` of `rerail train watch`)."""
 
-import json
 import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ..guard.json_text import json_of
 from .server_logs import log_event
 
 Take = Callable[[str, str | None], None]
@@ -57,7 +57,7 @@ class PointerWatch:
 
 def named_in(text: str) -> tuple[str, str | None]:
     """The model, and the adapter if there is one, of such a file. Raises ValueError or KeyError."""
-    wanted = json.loads(text)
+    wanted = json_of(text)
     return wanted["model"], wanted["adapter"]
 
 

@@ -4,13 +4,13 @@ Of a line only `id`, `request` (or `messages`), `think` and `steps` are read, so
 labels or answers do as well.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..guard import Message
+from ..guard.json_text import json_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_recorded(path: Path) -> Iterator[RecordedTrace]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json_of(line)
             except ValueError as error:
                 reason = " ".join(str(error).split())
                 raise ValueError(f"{path} line {number} is no JSON ({reason})") from error

@@ -1,6 +1,5 @@
 """`POST /v1/chat/completions`: the body, checked, as a conversation to render and answer."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,6 +15,7 @@ from openai.types.chat import (
 from pydantic import TypeAdapter
 
 from ..guard import Message
+from ..guard.json_text import json_of
 from .engine import Engine
 from .wire_errors import ApiError, invalid
 from .wire_fields import CHAT, Fields, check_type
@@ -139,7 +139,7 @@ def _call(call: Any, where: str) -> dict[str, Any]:
         raise invalid(f"{where}.type", "only calls of functions are known here")
     function = dict(call["function"])
     try:
-        arguments = json.loads(function["arguments"] or "{}")
+        arguments = json_of(function["arguments"] or "{}")
     except ValueError:
         raise invalid(f"{where}.function.arguments", "give JSON") from None
     if not isinstance(arguments, dict):

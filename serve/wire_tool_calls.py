@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ..guard.json_text import json_of
+
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _RECIPIENT = re.compile(r"\bto=functions\.([\w.-]+)")
 
@@ -54,7 +56,7 @@ class CallReader:
         if recipient:
             return (recipient[1], self._body.strip()) if _is_object(self._body) else None
         try:
-            call = json.loads(self._body)
+            call = json_of(self._body)
         except ValueError:
             return None
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
@@ -69,6 +71,6 @@ class CallReader:
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text or "{}"), dict)
+        return isinstance(json_of(text or "{}"), dict)
     except ValueError:
         return False

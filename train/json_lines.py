@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..guard.json_text import json_of
+
 Read = TypeVar("Read")
 
 
@@ -22,7 +24,7 @@ def read_json_lines(path: Path, read: Callable[[Any], Read]) -> Iterator[Read]:
             if not line.endswith(b"\n"):
                 return
             try:
-                value = read(json.loads(line))
+                value = read(json_of(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"{path} line {number} is damaged ({error!r}): delete that line to have it "

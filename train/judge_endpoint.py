@@ -3,11 +3,11 @@
 The client is the one of the labelling teacher: its retries, its counting of tokens, its errors.
 """
 
-import json
 import re
 from collections.abc import Sequence
 
 from ..distill.judge_teacher import JudgeClient
+from ..guard.json_text import json_of
 from .judge_models import Ask, Conversation
 from .judges import Verdict
 from .prompts import PromptRecord
@@ -66,7 +66,7 @@ def parse_verdict(text: str) -> Verdict | None:
     if not objects:
         return None
     try:
-        said = json.loads(objects[-1])
+        said = json_of(objects[-1])
     except ValueError:
         return None
     values = [said.get(name) for name in ("reasoning_harmful", "answer_harmful", "refused")]

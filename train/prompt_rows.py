@@ -5,12 +5,12 @@ a row has is taken. What is missing or has the wrong shape is an error that name
 """
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..guard.json_text import json_of
 from .sandbox.kinds import Kind
 
 
@@ -165,7 +165,7 @@ def _messages(row: Mapping[str, Any], where: str, columns: Columns) -> tuple[dic
 def _list(given: Any, where: str, name: str) -> list[dict[str, Any]]:
     if isinstance(given, str):
         try:
-            given = json.loads(given or "[]")
+            given = json_of(given or "[]")
         except ValueError as error:
             raise PromptFileError(f"{where}: {name} is no JSON ({error})") from error
     if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
@@ -195,7 +195,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
                 continue
             where = f"{path} line {number}"
             try:
-                row = json.loads(line)
+                row = json_of(line)
             except ValueError as error:
                 raise PromptFileError(
                     f"{where}: not JSON ({error}); correct or remove it"

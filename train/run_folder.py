@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..guard.json_text import json_of
+
 
 def check_config(folder: Path, config: Mapping[str, Any], *, name: str = "config.json") -> None:
     """Writes the configuration, or compares it with the one that the folder's run began with.
@@ -43,11 +45,14 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def read_record(path: Path) -> dict[str, Any] | None:
     """The record, or None if there is none.
 
-    Raises ValueError for a file that is no JSON.
+    Raises ValueError for a file that is no JSON object.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        record = json_of(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): delete it to do this part again") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is damaged (it is no object): delete it to do this part again")
+    return record
