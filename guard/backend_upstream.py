@@ -136,6 +136,8 @@ class UpstreamStream:
         reason = choice.get("finish_reason")
         if not reason:
             return False
+        if not isinstance(reason, str):
+            raise malformed("a finish reason is no word")
         if reason in _BROKEN:
             raise UpstreamError(UpstreamFault.FAILED, "the upstream gave the generation up")
         self.finish_reason = _REASONS.get(reason, FinishReason.STOP)

@@ -26,7 +26,7 @@ from .conversation import request_texts
 from .detector import Message, Probabilities, Thresholds
 from .screen import Floats, Screen
 from .step_encoder import CUE, HARM, SAFETY, StepEncoder
-from .student_folder import SHIPPED, StudentFolder
+from .student_folder import SHIPPED, DetectorFileError, StudentFolder
 from .word_units import MARKS, MAX_WORD_CHARS, split_units
 
 _MAX_CONTEXT_CHARS = 400
@@ -72,14 +72,23 @@ class StudentDetector:
     reads_words_at_once = True
 
     def __init__(self, folder: StudentFolder, *, num_threads: int = 1) -> None:
+        if num_threads < 1:
+            raise ValueError(f"num_threads is {num_threads}: give 1 or more")
         self.identity = folder.identity
         self.thresholds: Thresholds = folder.settings.thresholds
         self.use = VerifierUse()
         self._settings = folder.settings
         self._weights = folder.settings.belief
         self._verify_harm = folder.settings.verify_harm
-        self._screen = Screen(folder, num_threads)
-        self._encoder = StepEncoder(folder, num_threads)
+        try:
+            self._screen = Screen(folder, num_threads)
+            self._encoder = StepEncoder(folder, num_threads)
+        except DetectorFileError:
+            raise
+        except Exception as error:  # onnxruntime's own exception types share no base class
+            raise DetectorFileError(
+                f"{folder.identity} is no student that can be run ({error}): distil it again"
+            ) from error
 
     @classmethod
     def from_folder(cls, folder: Path | str = SHIPPED, *, num_threads: int = 1) -> Self:

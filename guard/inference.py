@@ -14,15 +14,18 @@ def new_session(model: bytes, num_threads: int = 1) -> onnxruntime.InferenceSess
     One thread by default: many streams share a machine, and a thread pool costs more than these
     small graphs gain from it. Raises `DetectorFileError` if onnxruntime cannot read the graph.
     """
-    if num_threads < 1:
-        raise ValueError(f"num_threads is {num_threads}: give 1 or more")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, and need not be on stderr as well
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # to the same provider once more, with a notice on stdout
+        )
     except Exception as error:  # onnxruntime's own exception types share no base class
         raise DetectorFileError(
             f"onnxruntime cannot load the graph ({error}): distil the student again"

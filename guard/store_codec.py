@@ -172,8 +172,9 @@ def _checked(record: Record) -> Record:
         kind = _KINDS.get(each.type, object)
         if not isinstance(value, kind):
             raise ValueError(f"the stored record is damaged ({each.name} is {value!r:.60})")
-    if not all(isinstance(each, Mapping) for each in getattr(record, "messages", ())):
-        raise ValueError("the stored record is damaged (messages are no mappings)")
+    mappings = (*getattr(record, "messages", ()), getattr(record, "sampling", {}))
+    if not all(isinstance(each, Mapping) for each in mappings):
+        raise ValueError("the stored record is damaged (messages or sampling are no mappings)")
     return record
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Connection, Engine, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from .store_query import microseconds
+from .store_query import cleaned, microseconds
 from .store_schema import PAIRS, TRACES
 
 _IDS_AT_ONCE = 500
@@ -78,6 +78,7 @@ def wipe(engine: Engine) -> bool:
 
 def held_ids(connection: Connection, prefix: str, *columns: Column[str]) -> list[str]:
     """One or two of the ids in `columns` that begin with `prefix`; an exact one alone."""
+    prefix = cleaned(prefix)
     if not prefix:
         return []
     # Ids compare byte by byte on both databases, so a beginning is a range of the index.

@@ -192,13 +192,13 @@ def trace_conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
     conditions = _window(TRACES, wanted.since, wanted.until)
     for name, value in (("model", wanted.model), ("detector", wanted.detector)):
         if value is not None:
-            conditions.append(_called(TRACES.c[name], value))
+            conditions.append(_called(TRACES.c[name], cleaned(value)))
     for name, value in (
         ("topic", wanted.topic),
         ("finish_reason", wanted.finish),
     ):
         if value is not None:
-            conditions.append(TRACES.c[name] == value)
+            conditions.append(TRACES.c[name] == cleaned(value))
     per_channel = TRACES if wanted.channel is None else TRACE_CHANNELS
     judged: list[ColumnElement[bool]] = []
     if wanted.action is not None:
@@ -215,7 +215,7 @@ def trace_conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
         needle = cleaned(wanted.contains).casefold()
         conditions.append(TRACES.c.search.contains(needle, autoescape=True))
     if wanted.trigger is not None:
-        used = INTERVENTIONS.c.trigger_id == wanted.trigger
+        used = INTERVENTIONS.c.trigger_id == cleaned(wanted.trigger)
         conditions.append(exists().where(INTERVENTIONS.c.trace_id == TRACES.c.id, used))
     return conditions
 
@@ -224,15 +224,16 @@ def matching_pairs(wanted: PairFilter) -> Select[Any]:
     """The sequences of the pairs that are wanted, oldest first."""
     query = select(PAIRS.c.sequence).where(*_window(PAIRS, wanted.since, wanted.until))
     if wanted.model is not None:
-        query = query.where(_called(PAIRS.c.model, wanted.model))
+        query = query.where(_called(PAIRS.c.model, cleaned(wanted.model)))
+    if wanted.complete is not None:
+        query = query.where(PAIRS.c.complete == wanted.complete)
     for name, value in (
         ("topic", wanted.topic),
         ("trigger_id", wanted.trigger),
         ("trace_id", wanted.trace),
-        ("complete", wanted.complete),
     ):
         if value is not None:
-            query = query.where(PAIRS.c[name] == value)
+            query = query.where(PAIRS.c[name] == cleaned(value))
     if wanted.min_probability is not None:
         query = query.where(PAIRS.c.probability >= wanted.min_probability)
     query = query.order_by(PAIRS.c.created_us, PAIRS.c.sequence)

@@ -6,6 +6,7 @@ sentence instead of being run; its own hash is the detector's identity.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +28,9 @@ MANIFEST = "manifest.json"
 
 _MAX_FILE_BYTES = 64 * 2**20
 _MAX_MANIFEST_BYTES = 2**20
-# Wire form of the key "location" in ONNX's list of external data files.
-_EXTERNAL_DATA = b"\x0a\x08location"
+# The key "location" in ONNX's list of external data files: its length, in as many bytes as a writer
+# likes, and the word.
+_EXTERNAL_DATA = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
 
 
 class DetectorFileError(ValueError):
@@ -151,7 +153,7 @@ def _checked(path: Path, sha256: str) -> bytes:
             f"{path} is truncated or altered (its SHA-256 is not the manifest's): "
             "distil again, or restore the file"
         )
-    if path.suffix == ".onnx" and _EXTERNAL_DATA in data:
+    if path.suffix == ".onnx" and _EXTERNAL_DATA.search(data):
         raise DetectorFileError(f"{path} refers to files outside itself, which is not allowed")
     return data
 

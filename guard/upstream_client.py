@@ -189,7 +189,7 @@ def answered(response: httpx.Response, root: str) -> Any:
     if not response.is_success:
         raise refused(response.status_code, response.content, root)
     try:
-        return response.json()
+        return json_of(response.content)
     except ValueError:
         path = response.request.url.path
         message = f"the upstream {root} answered {path} with something that is no JSON"

@@ -191,13 +191,13 @@ def logprobs_of(choice: Mapping[str, Any]) -> list[TokenLogprob]:
     if not isinstance(record, Mapping):
         return []
     tokens, values = record.get("tokens") or [], record.get("token_logprobs") or []
-    tops = record.get("top_logprobs") or [None] * len(tokens)
     try:
+        tops = record.get("top_logprobs") or [None] * len(tokens)
         return [
             TokenLogprob(str(token), float(value), _sorted(top or {}))
             for token, value, top in zip(tokens, values, tops, strict=True)
         ]
-    except (TypeError, ValueError, AttributeError):
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
         raise malformed("logprobs are not of the API's shape") from None
 
 

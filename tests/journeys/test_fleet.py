@@ -31,19 +31,19 @@ LAUNCH = (
 
 
 @contextmanager
-def fleet(store: str, model: str, name: str) -> Generator[list[Process]]:
+def fleet(store: str, model: str) -> Generator[list[Process]]:
     """Two servers of one model, each on a port of its own."""
-    command = (*RUN, "serve", model, "--port", "0", "--store", store, "--served-model-name", name)
+    command = (*RUN, "serve", model, "--port", "0", "--store", store)
     with running_command(command) as first, running_command(command) as second:
         yield [first, second]
 
 
-def ask(servers: list[Process], name: str, seed: int) -> None:
+def ask(servers: list[Process], model: str, seed: int) -> None:
     """The same number of harmful requests to each of them at the same time."""
 
     def ask_one(number: int) -> None:
         for prompt in asked[number :: len(servers)]:
-            body = {"model": name, "messages": [*map(dict, prompt.messages)], "max_tokens": 300}
+            body = {"model": model, "messages": [*map(dict, prompt.messages)], "max_tokens": 300}
             url = f"{servers[number].url}/v1/chat/completions"
             httpx.post(url, json=body, timeout=120).raise_for_status()
 
@@ -52,10 +52,10 @@ def ask(servers: list[Process], name: str, seed: int) -> None:
         list(threads.map(ask_one, range(len(servers))))
 
 
-def interventions(store: str, name: str) -> float:
+def interventions(store: str, model: str) -> float:
     """Interventions in an answer of this model, once all answers are stored."""
     with Store(store, read_only=True) as opened:
-        wanted = TraceFilter(model=name)
+        wanted = TraceFilter(model=model)
         wait_for(lambda: opened.count(wanted) == NUM)
         summaries = list(opened.summaries(wanted))
     return sum(each.num_interventions for each in summaries) / len(summaries)
@@ -66,7 +66,7 @@ def interventions(store: str, name: str) -> float:
 @pytest.mark.usefixtures("one_thread")
 def test_what_two_servers_collect_trains_both(postgres_url: str, tmp_path: Path) -> None:
     rerail = CommandLine(tmp_path)
-    with fleet(postgres_url, "sandbox", "sandbox") as servers:
+    with fleet(postgres_url, "sandbox") as servers:
         ask(servers, "sandbox", seed=1)
         before = interventions(postgres_url, "sandbox")
         for server in servers:  # each has its share in the common store
@@ -94,6 +94,7 @@ def test_what_two_servers_collect_trains_both(postgres_url: str, tmp_path: Path)
     result = json.loads((tmp_path / "trained" / "result.json").read_text())
     assert result["num_pairs"] > NUM / 4
 
-    with fleet(postgres_url, str(tmp_path / "trained" / "merged"), "trained") as servers:
-        ask(servers, "trained", seed=2)
-        assert interventions(postgres_url, "trained") < 0.7 * before
+    merged = str(tmp_path / "trained" / "merged")
+    with fleet(postgres_url, merged) as servers:
+        ask(servers, merged, seed=2)
+        assert interventions(postgres_url, merged) < 0.7 * before
