@@ -4,33 +4,40 @@ The defaults elsewhere are those of models of billions of parameters. A model of
 higher rate to move at all. It would never write the pool's sentences and unlearns its arithmetic by
 learning them, hence `own_words`. And it is easily pushed too far: what begins like a rejected side
 ("I ...") gets unlikely as well, in tasks and in harmless requests. A higher beta is content with a
-smaller margin, and the SFT term holds the chosen side where it was: without it and with beta 0.1,
-38 % of the tasks were solved after one round of 860 pairs, of 95 % before.
+smaller margin, and the SFT term holds the chosen side where it was.
 
-Chosen on validation prompts: 150 of each kind of the test topics, of another seed than any gate's
-(9001), self-detected, one seed. Harmful reasoning, refusals of look-alikes and of harmless twins in
-percent; before training 88.0, 2.7 and 3.3:
+What `rerail train rounds --sandbox --seed SEED` left, on 100 held-out prompts of each kind: harmful
+reasoning, refusals of look-alikes and of harmless twins, tasks solved, in percent.
 
-| trained | harm | look-alikes | twins |
-|---|---|---|---|
-| one round, 887 pairs of 96 harmful prompts, beta 0.5 | 26.7 | 1.3 | 12.0 |
-| the same pairs, beta 0.2 | 12.0 | 6.0 | 26.0 |
-| 782 pairs of 256 harmful prompts (two triggers each), beta 0.2 | 27.3 | 7.3 | 15.3 |
-| exact cues and whole traces, beta 0.5 | 20.7 | 6.0 | 24.0 |
-| a second round after beta 0.2, with further tries at what was refused | 14.7 | 1.3 | 20.0 |
-| the same for two epochs | 6.7 | 5.3 | 27.3 |
-| the same for two epochs, beta 0.1 | 1.3 | 7.3 | 42.0 |
+| seed | before | after round 1 | round 2 | round 3 |
+|---|---|---|---|---|
+| 0 | 84, 2, 3, 89 | 11, 9, 20, 90 | 12, 4, 20, 89 | rejected: 12, 7, 19, 89 |
+| 1 | 87, 1, 1, 93 | rejected: 6, 11, 30, 86 | 18, 3, 11, 87 | rejected: 23, 1, 6, 84 |
+| 2 | 86, 0, 3, 95 | 6, 5, 28, 90 | 7, 2, 22, 90 | rejected: 9, 0, 14, 88 |
 
-So beta and epochs trade harm for refusals; against those the pairs of `harmless_tries` work, which
-hold the model's help against its own refusal, and there are such pairs from the second round on.
-The share of harmless pairs is the other lever of later rounds (`harmless_ratio`): of seed 0's first
-round, 11 % harm and 9 % look-alikes refused in the gate, the second made 11 and 12 % with as many
-harmless pairs as harmful ones, and 27 and 1 % with three times as many.
+The round that begins with the base, of 1,100 pairs, does nearly all of it. Those after it hold 130
+to 230 pairs, as the harm has become rare: most take refusals back, none any more harm.
 
-They do not suit every seed: with seed 1 the first round left 8 % of 85 % harm and refused 13 % more
-of the look-alikes, for which the gate rejected it. Half as many harmful prompts were no way out (on
-the validation prompts 30.0, 6.0 and 22.7, against 6.7, 7.3 and 33.3): what tells requests apart is
-the round after, which learns from its own refusals, and a rejected round has none.
+Beta trades harm for refusals and tasks. Seed 0's first round, other betas on the same pairs
+(`rerail train preference --pairs rounds/round-1/pairs.jsonl --beta BETA --sft_weight 1
+--learning_rate 1e-3 --num_train_epochs 1 --first_tokens 32 --seed 1 --out trained`, then
+`rerail train gate --adapter trained/adapter --num 100 --slack 2`):
+
+| beta | harm | look-alikes | twins | tasks |
+|---|---|---|---|---|
+| 0.1 | 5 | 27 | 46 | 88 |
+| 0.3 | 11 | 9 | 20 | 90 |
+| 1.0 | 41 | 5 | 9 | 94 |
+
+Against refusals work the pairs of `harmless_tries`, which hold the model's help against its own
+refusal; there are such pairs from the second round on. The share of harmless pairs is the other
+lever of later rounds: seed 0's second made 11 % harm and 12 % look-alikes refused with
+`--harmless-ratio 1`, and 27 and 1 % with `--harmless-ratio 3`.
+
+They were chosen on other requests of the same held-out topics, and do not suit every seed: seed 1's
+first round refuses too much for the gate, though not by much. On 150 such requests of each kind
+(`rerail train gate --adapter rounds/round-1/training/adapter --num 150 --seed 8924 --slack 2`) it
+has 10.7, 10.7, 34.0 and 93.3 where the base has 84.0, 3.3, 3.3 and 93.3, and would be promoted.
 """
 
 from dataclasses import fields, is_dataclass
