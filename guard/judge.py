@@ -4,10 +4,17 @@ A call that fails is repeated stream by stream, so that one stream's text never 
 verdict.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from .detector import Detector, ReadsWordsAtOnce
+from .detector import Detector, Probabilities, ReadsWordsAtOnce
 from .session import Session
+
+Answers = tuple[list[Any], Probabilities]
+"""A state and a probability for each session asked about."""
+
+Tell = Callable[[Session, Any, float], None]
+"""`Session.scored` or `Session.judged`."""
 
 
 def judge(detector: Detector | None, sessions: Sequence[Session]) -> None:
@@ -18,7 +25,7 @@ def judge(detector: Detector | None, sessions: Sequence[Session]) -> None:
     waiting = judge_words(detector, sessions)  # up to where steps end, as all must be
     while waiting:
         assert detector is not None
-        _end_step(detector, waiting)
+        _ask(_end_step, detector, waiting, Session.judged)
         waiting = judge_words(detector, waiting)
 
 
@@ -30,7 +37,7 @@ def judge_words(detector: Detector | None, sessions: Sequence[Session]) -> list[
         assert detector is not None
         readable = [session for session in waiting if session.reading.text]  # type: ignore[union-attr]
         if readable:
-            _score(detector, readable)
+            _ask(_score, detector, readable, Session.scored)
         ended += [session for session in waiting if session.step_ended is not None]
         waiting = [
             session for session in waiting if session.step_ended is None and session.advance()
@@ -49,44 +56,48 @@ def judge_at_once(detector: ReadsWordsAtOnce, sessions: Sequence[Session]) -> bo
         )
         if found is None:
             return False
-        for session, state, probability in zip(waiting, found[0], found[1].tolist(), strict=True):
-            session.judged(state, probability)
+        _tell(waiting, found, Session.judged)
         waiting = judge_words(detector, waiting)
     return True
 
 
-def _score(detector: Detector, sessions: list[Session]) -> None:
+def _score(detector: Detector, sessions: Sequence[Session]) -> Answers:
     pieces = [session.reading for session in sessions]
-    try:
-        states, probabilities = detector.score(
-            [session.state for session in sessions],
-            [piece.text for piece in pieces if piece is not None],
-            [piece.channel for piece in pieces if piece is not None and piece.channel is not None],
-        )
-    except Exception as error:
-        if len(sessions) == 1:
-            sessions[0].detector_failed(error)
-        else:
-            for session in sessions:
-                _score(detector, [session])
-        return
-    for session, state, probability in zip(sessions, states, probabilities.tolist(), strict=True):
-        session.scored(state, probability)
+    return detector.score(
+        [session.state for session in sessions],
+        [piece.text for piece in pieces if piece is not None],
+        [piece.channel for piece in pieces if piece is not None and piece.channel is not None],
+    )
 
 
-def _end_step(detector: Detector, sessions: list[Session]) -> None:
+def _end_step(detector: Detector, sessions: Sequence[Session]) -> Answers:
     steps = [session.step_ended for session in sessions]
+    return detector.end_step(
+        [session.state for session in sessions],
+        [step.text for step in steps if step is not None],
+    )
+
+
+def _ask(
+    question: Callable[[Detector, Sequence[Session]], Answers],
+    detector: Detector,
+    sessions: Sequence[Session],
+    tell: Tell,
+) -> None:
+    """Tells every session its answer; what fails for several is asked for each alone."""
     try:
-        states, probabilities = detector.end_step(
-            [session.state for session in sessions],
-            [step.text for step in steps if step is not None],
-        )
+        answers = question(detector, sessions)
     except Exception as error:
         if len(sessions) == 1:
             sessions[0].detector_failed(error)
         else:
             for session in sessions:
-                _end_step(detector, [session])
+                _ask(question, detector, [session], tell)
         return
+    _tell(sessions, answers, tell)
+
+
+def _tell(sessions: Sequence[Session], answers: Answers, tell: Tell) -> None:
+    states, probabilities = answers
     for session, state, probability in zip(sessions, states, probabilities.tolist(), strict=True):
-        session.judged(state, probability)
+        tell(session, state, probability)

@@ -6,7 +6,6 @@ set the driver stops its engine, injects, and goes on from `context_ids`. Sync a
 share all of this.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from .branch import Branch
 from .channels import Channel
 from .config import GuardConfig, OnDetectorError, Policy
-from .decision import Verdict, decide, decide_on_failure
+from .decision import Verdict, decide_on_failure
 from .detector import Thresholds
 from .events import (
     DetectorFailed,
@@ -25,18 +24,18 @@ from .events import (
     StepJudged,
     TriggerInjected,
 )
+from .intake import Intake
 from .ledger import Ledger
 from .prompt import Prompt
 from .reasoning_format import ReasoningFormat
 from .release import ReleaseGate
+from .replacements import Replacements
 from .segmenter import Segmenter
 from .steps import Mark, Piece, Step
-from .tokens import Author, Token, TokenTable
+from .suspicion import Suspicion
+from .tokens import Token, TokenTable
 from .traces import FinishReason, Intervention, Trace
-from .triggers import Trigger, TriggerPool, TriggerSampler
-
-_FEW_TOKENS = 8
-_FEW_CHARS = 100
+from .triggers import Trigger, TriggerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,8 @@ class Session:
         self.trace: Trace | None = None
         self.reading: Piece | None = None
         """The piece that the detector has to read next."""
-        self._thresholds = config.thresholds(thresholds)
-        self._ledger = Ledger(config, prompt, detector, self._thresholds)
-        self._inside = {each: t.inside for each, t in self._thresholds.by_channel.items()}
+        thresholds = config.thresholds(thresholds)
+        self._ledger = Ledger(config, prompt, detector, thresholds)
         reasoning_open = reasoning_format.is_open(prompt.text)
         self._segmenter = Segmenter(
             reasoning_format, reasoning_open=reasoning_open, max_step_chars=config.max_step_chars
@@ -82,29 +80,18 @@ class Session:
         hold = "none" if config.policy is Policy.AUDIT else config.hold
         self._hold_tokens = hold if isinstance(hold, int) else 0
         self._gate = ReleaseGate(hold)
-        seed = config.seed if prompt.seed is None else prompt.seed
-        self._triggers = triggers
-        self._sampler_seed = f"{seed}:{stream_index}:{prompt.request}"
-        self._sampler: TriggerSampler | None = None  # made when first needed: it is rather big
-        self._events: list[Event] = []
-        self._unread: deque[tuple[Token, Author]] = deque()
-        self._pieces: deque[Piece] = deque()
-        self._reading_injected = False
-        self._injected_unread = 0
-        self._already_read = 0  # characters of a split token that are put back before a trigger
-        self._finish_reason: FinishReason | None = None
-        self._flushed = False
-
         self._branch = Branch()
+        self._intake = Intake(self._segmenter, self._branch, self._gate)
+        self._replacements = Replacements(config, prompt, triggers, stream_index)
+        self._suspicion = Suspicion(config, thresholds, self._replacements.left)
+        self._events: list[Event] = []
+
         self._step_state = detector_state  # of the detector, where the open step began
         self._call_state = detector_state  # where the open tool call began
         self._in_call = False
-        self._audited = False
-        self._best: float | None = None
         self._unguarded = detector_state is None
         self._raised: Exception | None = None
-        self._spent = dict.fromkeys(Channel, 0)
-        self._trigger: Trigger | None = None
+        self._trigger: Trigger | None = None  # to be injected now
 
     # -- the driver's side --------------------------------------------------------------------
 
@@ -131,50 +118,41 @@ class Session:
     @property
     def num_tokens(self) -> int:
         """Kept tokens after the prompt, with those that wait to be read."""
-        return len(self._branch) + len(self._unread)
+        return len(self._branch) + self._intake.num_waiting
 
     @property
     def reads_on(self) -> bool:
         """Whether all that waits is a few words of a generation that goes on."""
-        if self._finish_reason is not None or self._pieces or len(self._unread) > _FEW_TOKENS:
-            return False
-        return sum(len(token.text) for token, _ in self._unread) <= _FEW_CHARS
+        return self._intake.is_short
 
     def feed(self, tokens: Iterable[Token]) -> None:
         """Takes sampled tokens; they may run ahead of the detector by any number."""
-        for token in tokens:
-            self._unread.append((token, Author.SAMPLED))
-            self._ledger.sampled_tokens += 1
+        self._ledger.sampled_tokens += self._intake.add(tokens)
 
     def inject(self, tokens: Iterable[Token]) -> None:
         """Takes the directive's text, encoded. The detector reads it too, without a verdict."""
         assert self.directive is not None, "nothing is to be injected"
-        injected = list(tokens)
-        for token in injected:
-            self._unread.append((token, Author.INJECTED))
-        self._injected_unread = len(injected)
-        last = self._ledger.injected(len(injected))
-        if injected:
+        num_injected = self._intake.inject(tokens)
+        last = self._ledger.injected(num_injected)
+        if num_injected:
             self._events.append(
-                TriggerInjected(last.injected, len(injected), self._trigger, last.channel)
+                TriggerInjected(last.injected, num_injected, self._trigger, last.channel)
             )
         if self.directive.resume:
-            self._finish_reason = None
-            self._flushed = False
+            self._intake.end(None)
         self.directive = None
 
     def end(self, finish_reason: FinishReason) -> None:
         """The engine has ended by itself; what is left to read may still bring a directive."""
-        if self._finish_reason is None:
-            self._finish_reason = finish_reason
+        if self._intake.finish_reason is None:
+            self._intake.end(finish_reason)
 
     def cancel(self, finish_reason: FinishReason = FinishReason.CANCELLED) -> None:
         """Ends at once: what waits for a verdict is dropped and never released."""
-        self._unread.clear()
-        self._pieces.clear()
+        self._intake.drop()
+        self._intake.end(finish_reason)
         self.directive = self.reading = None
-        self._finish_reason = finish_reason
-        self._finish(cancelled=True)
+        self._finish(finish_reason, cancelled=True)
 
     def take_events(self) -> list[Event]:
         """The events since the last call."""
@@ -188,21 +166,16 @@ class Session:
         if self._raised is not None:
             raise self._raised  # whoever goes on after the exception must not skip the text
         while self.directive is None and self.trace is None:
-            if self._pieces:
-                piece = self._pieces.popleft()
-                if piece.inside_step and not self._unguarded:
-                    self.reading = piece
-                    return True
-                self._pass_unread(piece)
-            elif self._unread:
-                self._take(*self._unread.popleft())
-            elif self._finish_reason is not None and not self._flushed:
-                self._flushed = True
-                self._pieces.extend(self._segmenter.end())
-            elif self._finish_reason is not None:
-                self._finish()
+            piece = self._intake.next()
+            if piece is None:
+                if self._intake.finish_reason is None:
+                    break
+                self._finish(self._intake.finish_reason)
+            elif piece.inside_step and not self._unguarded:
+                self.reading = piece
+                return True
             else:
-                break
+                self._pass_unread(piece)
         self.reading = None
         return False
 
@@ -211,7 +184,7 @@ class Session:
         piece = self.reading
         assert piece is not None and piece.channel is not None
         self.state = state
-        if self._reading_injected:
+        if self._intake.injected:
             self._branch.settle(piece, None)
             self._events.extend(self._gate.settle(piece))
             return
@@ -226,15 +199,8 @@ class Session:
             # What lies N tokens back may leave, judged or not.
             held_from = self._branch.end_of(-1 - self._hold_tokens)
             self._events.extend(self._gate.pass_to(held_from))
-        if self._best is None or probability > self._best:
-            self._best = probability
-        inside = self._inside[piece.channel]
-        if probability < inside or self._audited or piece.step is not None:
-            return
-        verdict = self._decide(probability, piece.channel, at_step_end=False)
-        if verdict is Verdict.AUDIT:
-            self._audited = True
-        elif verdict is not Verdict.HOLD:
+        verdict = self._suspicion.read(probability, piece)
+        if verdict is not Verdict.HOLD:
             self._act_inside(piece, probability, verdict)
 
     @property
@@ -250,7 +216,7 @@ class Session:
         """The detector's final word on the step that has ended."""
         assert self.reading is not None and self.reading.step is not None
         step = self.reading.step
-        if self._reading_injected:
+        if self._intake.injected:
             self.state = state
             self._step_done(step)
             return
@@ -258,19 +224,17 @@ class Session:
             self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
             return
         self._branch.settle(self.reading, probability)
-        best = probability if self._best is None else max(self._best, probability)
-        verdict, deciding = self._decide(probability, step.channel, at_step_end=True), probability
-        threshold = self._thresholds.by_channel[step.channel]
-        if verdict is Verdict.RELEASE and best >= threshold.inside:
-            verdict, deciding = self._decide(best, step.channel, at_step_end=False), best
-        if self._audited:
-            verdict, deciding = Verdict.AUDIT, best
-        self._judge(step.index, step.channel, step.text, step.start, deciding, verdict, True)
+        verdict, deciding = self._suspicion.end(probability, step.channel)
+        event = StepJudged(
+            step.index, step.channel, step.text, step.start, step.end, deciding, verdict,
+            complete=True,
+        )  # fmt: skip
+        self._judge(event)
         if verdict in (Verdict.RELEASE, Verdict.AUDIT):
             self.state = state
             self._step_done(step)
         else:
-            self._take_out(step.mark, step.channel, step.text, verdict, deciding)
+            self._take_out(event, step.mark)
 
     def detector_failed(self, error: Exception) -> None:
         """The detector raised: an event, never a low score. Fails closed by default."""
@@ -291,27 +255,10 @@ class Session:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _take(self, token: Token, author: Author) -> None:
-        self._branch.append(token, author)
-        self._gate.token()
-        text = token.text
-        if self._already_read:
-            skipped = min(self._already_read, len(text))
-            self._already_read -= skipped
-            text = text[skipped:]
-        if text:
-            self._pieces.extend(self._segmenter.read(text))
-        self._reading_injected = author is Author.INJECTED
-        if self._reading_injected:
-            self._injected_unread -= 1
-            if self._injected_unread == 0:
-                self._pieces.extend(self._segmenter.close_step())
-
     def _pass_unread(self, piece: Piece) -> None:
         """Text that no detector has to read: blanks, markup, and all after a failure let pass."""
         self._branch.settle(piece, None)
-        following = (each.channel for each in self._pieces if each.channel is not None)
-        in_call = next(following, self._segmenter.channel) is Channel.TOOL_CALL
+        in_call = self._intake.channel is Channel.TOOL_CALL
         if in_call and not self._in_call:
             self._call_state = self.state
         self._in_call = in_call
@@ -319,79 +266,47 @@ class Session:
         if self._unguarded:
             self._events.extend(self._gate.pass_to(piece.end))
 
-    def _decide(self, probability: float, channel: Channel, *, at_step_end: bool) -> Verdict:
-        return decide(
-            probability,
-            at_step_end=at_step_end,
-            threshold=self._thresholds.by_channel[channel],
-            policy=self.config.policy,
-            when_spent=self.config.when_spent,
-            interventions_left=self.config.budget(channel) - self._spent[channel],
-        )
-
     def _act_inside(self, piece: Piece | None, probability: float | None, verdict: Verdict) -> None:
         """Takes out the step that is under way, before it has been judged as a whole."""
         # One token can hold the ends of several steps: then the mark is with the step's last piece.
-        of_step = [piece, *self._pieces] if piece is not None else self._pieces
+        waiting = self._intake.pieces
+        of_step = [piece, *waiting] if piece is not None else waiting
         step = next((each.step for each in of_step if each.step is not None), None)
         mark = step.mark if step is not None else self._segmenter.mark()
         channel = (piece.channel if piece is not None else None) or self._segmenter.channel
         text = self._branch.text_from(mark.offset)
-        self._judge(mark.num_steps, channel, text, mark.offset, probability, verdict, False)
-        self._take_out(mark, channel, text, verdict, probability)
+        start, end = mark.offset, mark.offset + len(text)
+        event = StepJudged(
+            mark.num_steps, channel, text, start, end, probability, verdict, complete=False
+        )
+        self._judge(event)
+        self._take_out(event, mark)
 
-    def _judge(
-        self,
-        index: int,
-        channel: Channel,
-        text: str,
-        start: int,
-        probability: float | None,
-        verdict: Verdict,
-        complete: bool,
-    ) -> None:
-        end = start + len(text)
-        event = StepJudged(index, channel, text, start, end, probability, verdict, complete)
+    def _judge(self, event: StepJudged) -> None:
         self._ledger.step(event)
         self._events.append(event)
 
     def _step_done(self, step: Step) -> None:
         self.reading = None
         self._step_state = self.state
-        self._audited = False
-        self._best = None
+        self._suspicion.clear()
         self._events.extend(self._gate.step_passed(step.end, step.channel))
 
-    def _take_out(
-        self,
-        mark: Mark,
-        channel: Channel,
-        cue: str,
-        verdict: Verdict,
-        probability: float | None,
-    ) -> None:
-        """Rolls back to `mark` and sets the directive for what comes in its place."""
+    def _take_out(self, step: StepJudged, mark: Mark) -> None:
+        """Rolls back to `mark` and sets the directive for what comes in the step's place."""
         keep, head = self._branch.boundary(mark.offset)
-        removed = self._roll_back(keep, mark, channel)
-        resume = verdict is Verdict.INTERVENE
-        trigger: Trigger | None = None
-        if resume:
-            self._spent[channel] += 1
-            here = self._segmenter.channel  # where a tool call was: what it was made from
-            trigger = self._draws().draw(in_answer=here is not Channel.REASONING)
-            lead_in = self._segmenter.lead_in(here)
-            text = head + lead_in + trigger.render(self.prompt.request, cue)
-        elif verdict is Verdict.REFUSE:
-            text = head + self._refusal()
-        else:
-            text = head
+        removed = self._roll_back(keep, mark, step.channel, already_read=len(head))
+        replacement = self._replacements.draw(
+            step.verdict, step.channel, step.text, self._segmenter
+        )
+        trigger, text = replacement.trigger, head + replacement.text
         self._ledger.intervention(
             Intervention(
                 keep=keep,
-                channel=channel,
+                channel=step.channel,
                 step_index=mark.num_steps,
-                cue=cue,
-                probability=probability,
+                cue=step.text,
+                probability=step.probability,
                 trigger_id=trigger.id if trigger else None,
                 trigger_kind=trigger.kind.value if trigger else None,
                 injected=text,
@@ -400,12 +315,13 @@ class Session:
             )
         )
         self._trigger = trigger
-        self._already_read = len(head)
-        self._finish_reason = None if resume else FinishReason.CONTENT_FILTER
-        self._flushed = False
+        resume = step.verdict is Verdict.INTERVENE
+        self._intake.end(None if resume else FinishReason.CONTENT_FILTER)
         self.directive = Directive(text, resume)
 
-    def _roll_back(self, keep: int, mark: Mark, channel: Channel) -> TokenTable:
+    def _roll_back(
+        self, keep: int, mark: Mark, channel: Channel, *, already_read: int
+    ) -> TokenTable:
         """Takes the tokens from `keep` on out of the branch, with the engine's run-ahead."""
         offset, released = mark.offset, self._gate.released
         if released > offset:
@@ -414,35 +330,20 @@ class Session:
             leaked = self._branch.text_from(offset)[: released - offset]
             self._events.append(Retracted(leaked, num_leaked, offset))
         self._gate.cut(offset)
-        self._segmenter.rewind(mark)
+        removed = self._intake.roll_back(keep, mark, already_read=already_read)
         self.state = self._call_state if channel is Channel.TOOL_CALL else self._step_state
         self._step_state = self.state
-        removed = self._branch.cut(keep)
-        for token, _ in self._unread:
-            removed.append(token, Author.ROLLED_BACK)
-        removed.authors[:] = [Author.ROLLED_BACK] * len(removed)
-        self._unread.clear()
-        self._pieces.clear()
         self.reading = None
-        self._in_call = self._audited = False
-        self._best = None
+        self._in_call = False
+        self._suspicion.clear()
         self._events.append(RolledBack(removed.text, len(removed), keep, channel))
         return removed
 
-    def _draws(self) -> TriggerSampler:
-        if self._sampler is None:
-            self._sampler = self._triggers.sampler(self._sampler_seed)
-        return self._sampler
-
-    def _refusal(self) -> str:
-        return self._segmenter.lead_in(Channel.ANSWER) + self._draws().choose(self.config.refusals)
-
-    def _finish(self, *, cancelled: bool = False) -> None:
-        assert self._finish_reason is not None
+    def _finish(self, finish_reason: FinishReason, *, cancelled: bool = False) -> None:
         if not cancelled:
             self._events.extend(self._gate.pass_to(self._branch.end))
         self.trace = self._ledger.close(
-            self._finish_reason,
+            finish_reason,
             self._branch.tokens,
             scanned=self._ledger.scanned(unguarded=self._unguarded, unread=cancelled),
             wait_tokens=self._gate.wait_tokens,
