@@ -6,6 +6,7 @@ memory beside it. They come first, being the longest chain.
 """
 
 import os
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything reads it: a core each
@@ -26,6 +27,10 @@ hypothesis.settings.register_profile(
     "rerail", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("rerail")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores interrupts, and so would every process that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _GIB_EACH = 3
 """What a process with torch, a model and a server beside it may need."""
