@@ -115,7 +115,6 @@ def test_the_base_guards_a_real_vllm_server(base: Installed, vllm_server: VllmSe
         ("train", ["train", "rollouts", "--num", "2", "--out", "rollouts"]),
         ("eval", ["eval", "--num-prompts", "1", "--arms", "base", "--out", "results"]),
         ("distill", ["distill", "shipped", "--help"]),
-        ("postgres", ["trace", "list"]),
         ("viewer", ["trace", "browse", "--help"]),
         ("otel", ["--help"]),
     ],
@@ -127,3 +126,10 @@ def test_each_extra_brings_what_its_commands_need(
     assert installed.run("--help").returncode == 0
     done = installed.run(*command)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_extra_postgres_brings_the_driver(wheel: Path, tmp_path: Path) -> None:
+    installed = install(wheel, "[postgres]", tmp_path / "venv")
+    done = installed.run("trace", "list", "--store", "postgresql://127.0.0.1:9/none")
+    assert done.returncode == 1
+    assert "pip install" not in done.stderr and "127.0.0.1" in done.stderr
