@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ..guard.json_text import json_of
 from .labels import Label, LabelledTrace
 
 logger = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class JudgeClient:
                     f"the judge at {config.url} refused with status {status}: {answer[:200]}"
                 )
             try:
-                data = json.loads(answer)
+                data = json_of(answer)
                 text = data["choices"][0]["message"]["content"] or ""
             except (ValueError, KeyError, IndexError, TypeError):
                 failure = "an answer that is no chat completion"

@@ -147,7 +147,11 @@ def _read(body: bytes, build: Callable[[dict[str, Any]], Record]) -> Record:
     try:
         return build(record)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
-        raise ValueError(f"the stored record is damaged ({error!r})") from error
+        raise _damaged(repr(error)) from error
+
+
+def _damaged(how: object) -> ValueError:
+    return ValueError(f"the stored record is damaged ({how})")
 
 
 def _unpacked(body: bytes) -> dict[str, Any]:
@@ -155,10 +159,10 @@ def _unpacked(body: bytes) -> dict[str, Any]:
     try:
         text = reader.decompress(body, _MAX_BYTES)
     except zlib.error as error:
-        raise ValueError(f"the stored record is damaged ({error})") from error
+        raise _damaged(error) from error
     if not reader.eof:
         size = f"of more than {_MAX_BYTES >> 20} MiB" if reader.unconsumed_tail else "cut off"
-        raise ValueError(f"the stored record is damaged (it is {size})")
+        raise _damaged(f"it is {size}")
     record = json_of(text)
     if not isinstance(record, dict) or record.pop("format", None) != _FORMAT:
         raise ValueError("the stored record is in a newer format: upgrade rerail")
@@ -171,10 +175,10 @@ def _checked(record: Record) -> Record:
         value = getattr(record, each.name)
         kind = _KINDS.get(each.type, object)
         if not isinstance(value, kind):
-            raise ValueError(f"the stored record is damaged ({each.name} is {value!r:.60})")
+            raise _damaged(f"{each.name} is {value!r:.60}")
     mappings = (*getattr(record, "messages", ()), getattr(record, "sampling", {}))
     if not all(isinstance(each, Mapping) for each in mappings):
-        raise ValueError("the stored record is damaged (messages or sampling are no mappings)")
+        raise _damaged("messages or sampling are no mappings")
     return record
 
 
@@ -204,7 +208,7 @@ def _table(columns: Mapping[str, Any]) -> TokenTable:
     ids, texts = _all(int | None, columns["ids"]), _all(str, columns["texts"])
     scores = _all(int | float | None, columns["scores"])
     if not len(ids) == len(texts) == len(scores):
-        raise ValueError("the stored record is damaged (its columns have different lengths)")
+        raise _damaged("its columns have different lengths")
     return TokenTable(
         ids=ids,
         texts=texts,
@@ -222,7 +226,7 @@ def _runs(values: Sequence[str | None]) -> list[tuple[str | None, int]]:
 def _unrolled(runs: Sequence[Sequence[Any]], num: int) -> list[Any]:
     """Raises `ValueError` unless the runs make up so many values; before they take memory."""
     if any(length < 0 for _, length in runs) or sum(length for _, length in runs) != num:
-        raise ValueError("the stored record is damaged (its runs have another length)")
+        raise _damaged("its runs have another length")
     return [value for value, length in runs for _ in range(length)]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from .json_text import json_of
 from .upstream_client import answered, new_http, refused, told
 from .upstream_errors import UpstreamError, UpstreamFault
 from .upstream_settings import UpstreamSettings, root_of
@@ -180,7 +181,8 @@ class _Probe:
         """llama.cpp says it there."""
         try:
             answer = self._get("/props")
-            settings = answer.json()["default_generation_settings"] if answer.is_success else {}
+            given = json_of(answer.content) if answer.is_success else {}
+            settings = given.get("default_generation_settings", {})
             length = settings.get("n_ctx")
         except (UpstreamError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -212,7 +214,7 @@ class _Probe:
         if not answer.is_success:
             raise refused(answer.status_code, answer.content, self._root)
         try:
-            return answer.json()
+            return json_of(answer.content)
         except ValueError:
             return None
 

@@ -4,10 +4,11 @@ running vLLM server, through its runtime LoRA loading.
 Requests that run keep the adapter that they began with; what comes after the call gets the new one.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ..guard.json_text import json_of
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Those that vLLM has room for; an adapter may have a lower one."""
@@ -54,7 +55,7 @@ def lora_request(name: str, number: int, folder: Path) -> Any:
 def adapter_rank(folder: Path) -> int:
     """Raises ValueError for a folder that holds no adapter."""
     try:
-        return int(json.loads((folder / "adapter_config.json").read_text("utf-8"))["r"])
+        return int(json_of((folder / "adapter_config.json").read_text("utf-8"))["r"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no LoRA adapter: give a folder of peft's") from error
 

@@ -10,33 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from checkout import ROOT, needs_checkout, tracked
 from vllm_server import VllmServer
 
-ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(
-        not (ROOT / "guard").is_dir(), reason="builds from the checkout; here is only the wheel"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), needs_checkout]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from what is tracked and what is new, in a copy: no build folder is left behind."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    if listed.returncode:
-        pytest.skip("no git here to list the files with")
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+    for name in tracked():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built)]
     subprocess.run([*command, str(source)], check=True, capture_output=True)
     (found,) = built.glob("*.whl")

@@ -10,29 +10,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from checkout import ROOT, needs_checkout, tracked
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = ("guard", "distill", "train", "serve")
 """In the order in which they may import: each only those before it."""
 
 HEAVY = {"torch", "transformers", "vllm"}
 
-needs_checkout = pytest.mark.skipif(
-    not (ROOT / "guard").is_dir(), reason="reads the checkout; here is only the wheel"
-)
-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETTINGS = PROJECT["tool"]["setuptools"]
-
-
-def tracked() -> set[str]:
-    """What git would put in a commit: built and downloaded files do not count."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    if listed.returncode:
-        pytest.skip("no git here to list the files with")
-    return {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
 
 
 def folder_of(package: str) -> str:

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT, needs_checkout
 from command_line import CommandLine
 from server_process import running_command
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 
 
 SERVE = "import sys; from rerail.serve.cli import main; sys.exit(main())"
@@ -56,9 +57,7 @@ def test_commands(tmp_path: Path) -> None:
         assert done.code == 0, (line, done.err)
 
 
-@pytest.mark.skipif(
-    not (README.parent / "guard").is_dir(), reason="reads the checkout; here is only the wheel"
-)
+@needs_checkout
 def test_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
     assert targets

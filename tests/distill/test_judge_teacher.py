@@ -85,6 +85,12 @@ def test_failures_are_retried_with_growing_waits() -> None:
     assert (judge.usage.input_tokens, judge.usage.output_tokens) == (100, 10)
 
 
+def test_an_answer_nested_too_deeply_is_asked_for_again() -> None:
+    judge, waits = teacher(RecordingPost((200, "[" * 100_000), completion("1 N\n2 C\n3 N")))
+    assert judge.label(TRACE) == (N, C, N)
+    assert waits == [1.0]
+
+
 def test_what_cannot_be_parsed_is_unlabelled_and_never_safe() -> None:
     judge, _ = teacher(RecordingPost(*[completion("no idea")] * 4))
     assert judge.label(TRACE) is None

@@ -34,5 +34,8 @@ def test_room_is_made_for_the_largest(tmp_path: Path) -> None:
 def test_what_is_no_adapter(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no LoRA adapter"):
         adapter_arguments({"a": tmp_path})
+    (tmp_path / "adapter_config.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="holds no LoRA adapter"):
+        adapter_arguments({"a": tmp_path})
     with pytest.raises(ValueError, match="rank 600"):
         adapter_arguments({"a": _adapter(tmp_path / "a", 600)})
