@@ -1,6 +1,7 @@
 """A guard: detector, settings, triggers and store, ready to open sessions."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .answer_form import keeping_form
 from .config import GuardConfig
@@ -10,6 +11,9 @@ from .reasoning_format import ReasoningFormat
 from .session import Session
 from .traces import Trace
 from .triggers import TriggerPool
+
+if TYPE_CHECKING:
+    from .store import Store
 
 _NEVER = Thresholds.uniform(1.0, 1.0)
 
@@ -63,6 +67,12 @@ class Guard:
         if failure is not None:
             session.detector_failed(failure)
         return session
+
+    def learn_from(self, store: "Store") -> None:
+        """Where the settings say so, prefers from now on the triggers that have worked by what the
+        store has recorded. Raises StoreError if it cannot be asked."""
+        if self.config.trigger_sampling == "adaptive":
+            self.triggers = self.triggers.adaptive(store.trigger_success())
 
     def finished(self, session: Session) -> None:
         """Records the trace of a session that is over, if traces are to be recorded."""

@@ -4,13 +4,13 @@
 same ids. Everything that is not about generating falls through to the model.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import RLock, Thread
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, Unpack
 
 try:
     import torch
@@ -21,7 +21,7 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
     ) from error
 
 from .backend_transformers import Generation
-from .backend_transformers_loading import check, load
+from .backend_transformers_loading import check, load, located
 from .backend_transformers_prompts import Prompts
 from .backend_transformers_request import Request, read_request
 from .backend_transformers_rows import OnEvents, Row
@@ -29,17 +29,14 @@ from .backend_transformers_runs import seeded
 from .backend_transformers_streamer import streamer_feed
 from .chat_result import ChatResult
 from .config import GuardConfig
-from .detector import Detector, Message
+from .detector import Message
 from .detokenizer import Vocabulary
 from .events import Event
 from .guard import Guard
-from .guard_source import SETTINGS, GuardSource, with_settings
+from .guard_options import GuardOptions, guard_from_options, split_options
 from .prompt import Prompt
+from .reasoning_format import ReasoningFormat
 from .traces import Trace
-from .triggers import TriggerPool
-
-if TYPE_CHECKING:
-    from .store import Store
 
 _OWN = frozenset({"model", "tokenizer", "last_traces"})
 _GIVES_ITSELF = frozenset(
@@ -59,41 +56,27 @@ class GuardedModel:
         model: Any,
         tokenizer: Any,
         config: GuardConfig | None = None,
-        *,
-        detector: Detector | None = None,
-        triggers: TriggerPool | None = None,
-        store: "Store | None" = None,
-        record: Callable[[Trace], None] | None = None,
-        guard: Guard | None = None,
-        **settings: Any,
+        **options: Unpack[GuardOptions],
     ) -> None:
-        """`detector` is by default the shipped student. `settings` are fields of `GuardConfig`
-        (`policy="audit"`, `hold=8`, `threshold=0.7`, ...) and win over `config`.
+        """`options` are those of `GuardOptions`: a detector, a store, settings by name, ...
 
-        Traces go to `store`, where a failing store costs no generation, and to `record`. A `guard`
-        of one's own takes the place of all of these; `Guard(None)` guards nothing. Raises
-        ValueError for a model that does not continue a text, or a tokenizer that is not of the
-        tokenizers library.
+        Raises ValueError for a model that does not continue a text, or a tokenizer that is not of
+        the tokenizers library, and as `guard_from_options` does.
         """
         if isinstance(model, GuardedModel):
             raise ValueError("the model is guarded already: pass the model itself")
         check(model, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
+        self._guard = guard_from_options(
+            config, options, model=str(getattr(model, "name_or_path", ""))
+        )
         self.last_traces: tuple[Trace, ...] = ()
         """The traces of the last call that has ended, one for each returned sequence."""
-        self._source = GuardSource(
-            config,
-            detector=detector,
-            triggers=triggers,
-            store=store,
-            record=record,
-            guard=guard,
-            settings=settings,
-            model=str(getattr(model, "name_or_path", "")),
-        )
         self._prompts = Prompts(model, tokenizer)
-        self._format = self._source.reasoning_format(tokenizer.get_vocab())
+        self._format = ReasoningFormat.chosen(
+            self._guard.config.reasoning_format, tokenizer.get_vocab()
+        )
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
         self._lock = RLock()
 
@@ -102,35 +85,22 @@ class GuardedModel:
         cls,
         name_or_path: str | Path,
         config: GuardConfig | None = None,
-        *,
-        detector: Detector | None = None,
-        triggers: TriggerPool | None = None,
-        store: "Store | None" = None,
-        record: Callable[[Trace], None] | None = None,
-        **options: Any,
+        **options: Unpack[GuardOptions],
     ) -> Self:
-        """Loads model and tokenizer from a folder or a hub name. `options` are fields of
-        `GuardConfig`, and what transformers takes for models (`dtype`, `device_map`, ...).
+        """Loads model and tokenizer from a folder or a hub name. `options` are those of
+        `GuardOptions`, and what transformers takes for models (`dtype`, `device_map`, ...).
 
         Raises FileNotFoundError, ValueError or OSError with a sentence that says what to do.
         """
-        settings = {name: options.pop(name) for name in SETTINGS & set(options)}
-        config = with_settings(config, settings)
-        model, tokenizer = load(name_or_path, **options)
-        return cls(
-            model,
-            tokenizer,
-            config,
-            detector=detector,
-            triggers=triggers,
-            store=store,
-            record=record,
-        )
+        own, loading = split_options(options)
+        guard = guard_from_options(config, own, model=located(name_or_path))
+        model, tokenizer = load(name_or_path, **loading)
+        return cls(model, tokenizer, guard=guard)
 
     @property
     def guard(self) -> Guard:
-        """The guard in force; made when needed, with the shipped detector if no other is given."""
-        return self._source.guard
+        """The guard in force."""
+        return self._guard
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """As `model.generate`: greedy search and sampling over any number of rows.
@@ -144,7 +114,7 @@ class GuardedModel:
         request = read_request(self.model, self.tokenizer, args, kwargs)
         prompts = self._prompts.of(request)
         with self._lock, torch.no_grad():
-            return self._generate(request, prompts, streamer_feed(request, self._source.config))
+            return self._generate(request, prompts, streamer_feed(request, self.guard.config))
 
     def chat(
         self,
@@ -171,7 +141,7 @@ class GuardedModel:
             topic=topic,
         )
         with self._lock, torch.no_grad(), self._seeded(seed):
-            self._generate(request, [prompt], streamer_feed(request, self._source.config))
+            self._generate(request, [prompt], streamer_feed(request, self.guard.config))
             trace = self.last_traces[0]
         return ChatResult.of(trace)
 

@@ -11,27 +11,24 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import aclosing, nullcontext
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, Unpack
 
 from .backend_vllm import VllmBackend
+from .backend_vllm_loading import located
 from .backend_vllm_prompts import PromptLike
 from .backend_vllm_running import RunningVllm
 from .chat_result import ChatResult
 from .config import GuardConfig
-from .detector import Detector, Message
+from .detector import Message
 from .events import Event, Finished
 from .guard import Guard
-from .guard_source import SETTINGS, GuardSource
+from .guard_options import GuardOptions, guard_from_options, split_options
 from .judge_service import JudgeService
 from .loop_async import guarded_async
 from .loop_thread import Running
 from .progress import progress as progress_bar
 from .prompt import Prompt
-from .traces import Trace
-from .triggers import TriggerPool
-
-if TYPE_CHECKING:
-    from .store import Store
+from .reasoning_format import ReasoningFormat
 
 _AHEAD = 2
 """`generate` keeps so many times the engine's batch under way: its queue never runs dry, and no
@@ -46,36 +43,23 @@ class GuardedVllm:
         self,
         running: RunningVllm,
         config: GuardConfig | None = None,
-        *,
-        detector: Detector | None = None,
-        triggers: TriggerPool | None = None,
-        store: "Store | None" = None,
-        record: Callable[[Trace], None] | None = None,
-        guard: Guard | None = None,
-        **settings: Any,
+        **options: Unpack[GuardOptions],
     ) -> None:
-        """The engine is `RunningVllm.start(...)`, or `RunningVllm(engine)` for an `AsyncLLM`.
-
-        The rest as for `GuardedModel`: `detector` is by default the shipped student, `settings` are
-        fields of `GuardConfig`, and a `guard` of one's own takes the place of all these;
-        `Guard(None)` guards nothing.
+        """The engine is `RunningVllm.start(...)`, or `RunningVllm(engine)` for an `AsyncLLM`;
+        `options` are those of `GuardOptions`. Raises as `guard_from_options`.
         """
-        self._source = GuardSource(
-            config,
-            detector=detector,
-            triggers=triggers,
-            store=store,
-            record=record,
-            guard=guard,
-            settings=settings,
-            model=running.engine.model_config.model,
-        )
+        model = running.engine.model_config.model
+        self._guard = guard_from_options(config, options, model=model)
         self.running = running
+        """The engine with its tokenizer and its loop; guarded models may share it."""
         self.backend = VllmBackend(
             running.engine,
             running.tokenizer,
-            reasoning_format=self._source.reasoning_format(running.tokenizer.get_vocab()),
+            reasoning_format=ReasoningFormat.chosen(
+                self._guard.config.reasoning_format, running.tokenizer.get_vocab()
+            ),
         )
+        """For the guarded loop: streams token by token."""
         self._thread = running.thread
         self._judge = JudgeService(self.guard.detector)
 
@@ -84,40 +68,25 @@ class GuardedVllm:
         cls,
         name_or_path: str | Path,
         config: GuardConfig | None = None,
-        *,
-        detector: Detector | None = None,
-        triggers: TriggerPool | None = None,
-        store: "Store | None" = None,
-        record: Callable[[Trace], None] | None = None,
-        guard: Guard | None = None,
-        **options: Any,
+        **options: Unpack[GuardOptions],
     ) -> Self:
-        """Starts an engine for a folder or a hub name. `options` are fields of `GuardConfig`, and
+        """Starts an engine for a folder or a hub name. `options` are those of `GuardOptions`, and
         what vLLM's `AsyncEngineArgs` take (`dtype`, `max_model_len`, `speculative_config`, ...);
         `seed` is both.
 
         On a CPU vLLM starts processes by spawning: a script that calls this needs the usual
         `if __name__ == "__main__":`. Raises ValueError, OSError or RuntimeError with a sentence.
         """
-        settings = {name: options[name] for name in SETTINGS & set(options)}
-        arguments = {name: options[name] for name in options.keys() - settings.keys()}
-        if "seed" in settings:
-            arguments["seed"] = settings["seed"]
-        return cls(
-            RunningVllm.start(name_or_path, **arguments),
-            config,
-            detector=detector,
-            triggers=triggers,
-            store=store,
-            record=record,
-            guard=guard,
-            **settings,
-        )
+        own, engine_args = split_options(options)
+        if "seed" in own:
+            engine_args["seed"] = own["seed"]
+        guard = guard_from_options(config, own, model=located(name_or_path))
+        return cls(RunningVllm.start(name_or_path, **engine_args), guard=guard)
 
     @property
     def guard(self) -> Guard:
         """The guard in force."""
-        return self._source.guard
+        return self._guard
 
     def with_guard(self, guard: Guard) -> "GuardedVllm":
         """The same engine under another guard; closing either shuts it down."""

@@ -82,6 +82,12 @@ class ReasoningFormat:
             raise ValueError(f"unknown reasoning format {name!r}: use one of {known}") from None
 
     @staticmethod
+    def chosen(name: str, vocabulary: Container[str]) -> "ReasoningFormat":
+        """The format of this name, or for "auto" the one that the vocabulary tells of; raises
+        ValueError for an unknown name."""
+        return ReasoningFormat.detect(vocabulary) if name == "auto" else ReasoningFormat.named(name)
+
+    @staticmethod
     def detect(vocabulary: Container[str]) -> "ReasoningFormat":
         """The format that a tokenizer's vocabulary (`get_vocab()`) has single tokens for.
 

@@ -22,6 +22,6 @@ def new_guard(
 
     found = detector_for(detector, model) if detector is not None else None
     guard = Guard(found, config, record=record)
-    if config.trigger_sampling == "adaptive" and store is not None:
-        guard.triggers = guard.triggers.adaptive(store.trigger_success())
+    if store is not None:
+        guard.learn_from(store)
     return guard
