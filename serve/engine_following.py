@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..guard import Message, Prompt
 from ..guard.backend_async import AsyncBackend
-from .engine import Engine, Option
+from .engine import Engine
+from .engine_options import Option
+from .engine_prompts import Prompts
 from .pointer_watch import PointerWatch, content, named_in
 from .server_logs import log_event
 
@@ -45,6 +46,10 @@ class FollowingEngine:
         return self._current.backend
 
     @property
+    def prompts(self) -> Prompts:
+        return self._current.prompts
+
+    @property
     def model_names(self) -> Sequence[str]:
         return self._current.model_names
 
@@ -65,26 +70,8 @@ class FollowingEngine:
         return self._current.options
 
     @property
-    def template_options(self) -> frozenset[str]:
-        return self._current.template_options
-
-    @property
     def why_no_intervention(self) -> str | None:
         return self._current.why_no_intervention
-
-    async def render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Any],
-        template_options: Mapping[str, Any],
-    ) -> Prompt:
-        return await self._current.render(messages, tools, template_options)
-
-    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
-        return await self._current.complete(prompt)
-
-    async def tokenize(self, text: str) -> tuple[int, ...]:
-        return await self._current.tokenize(text)
 
     async def ready(self) -> bool:
         return await self._current.ready()

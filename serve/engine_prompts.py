@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from ..guard import Message, Prompt, ReasoningFormat
@@ -10,21 +9,33 @@ from .prompt_renderer import PromptRenderer
 
 
 class Prompts(Protocol):
-    """Whoever renders: as the methods of `Engine` that give prompts."""
+    """Whoever renders: the model's tokenizer here, or an upstream.
+
+    The methods raise `ValueError` with a sentence for the user about what they cannot take.
+    """
 
     @property
-    def template_options(self) -> frozenset[str]: ...
+    def template_options(self) -> frozenset[str]:
+        """What `chat_template_kwargs` may hold."""
+        ...
 
-    async def rendered(
+    async def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Any],
         template_options: Mapping[str, Any],
-    ) -> Prompt: ...
+    ) -> Prompt:
+        """The prompt for the assistant's next turn. Control strings in texts of the request are
+        never read as control tokens. For an engine in text mode it has no ids."""
+        ...
 
-    async def completed(self, prompt: str | Sequence[int]) -> Prompt: ...
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
+        """A prompt that the caller wrote whole, control tokens and all."""
+        ...
 
-    async def ids(self, text: str) -> tuple[int, ...]: ...
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The ids of a text as it stands."""
+        ...
 
 
 _SHORT_CHARS = 2000
@@ -40,7 +51,7 @@ class ThreadedPrompts:
         self._renderer = PromptRenderer(tokenizer, reasoning_format, model_name)
         self.template_options = self._renderer.template_options
 
-    async def rendered(
+    async def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Any],
@@ -51,37 +62,13 @@ class ThreadedPrompts:
             return rendered(messages, tools, template_options)
         return await asyncio.to_thread(rendered, messages, tools, template_options)
 
-    async def completed(self, prompt: str | Sequence[int]) -> Prompt:
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
         if len(prompt) <= _SHORT_CHARS:
             return self._renderer.completed(prompt)
         return await asyncio.to_thread(self._renderer.completed, prompt)
 
-    async def ids(self, text: str) -> tuple[int, ...]:
-        return await asyncio.to_thread(self._renderer.ids, text)
-
-
-class PromptedEngine:
-    """The base of engines: the part of `Engine` that makes prompts."""
-
-    adapters: Mapping[str, str] = MappingProxyType({})
-
-    def __init__(self, prompts: Prompts) -> None:
-        self._prompts = prompts
-        self.template_options = prompts.template_options
-
-    async def render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Any],
-        template_options: Mapping[str, Any],
-    ) -> Prompt:
-        return await self._prompts.rendered(messages, tools, template_options)
-
-    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
-        return await self._prompts.completed(prompt)
-
     async def tokenize(self, text: str) -> tuple[int, ...]:
-        return await self._prompts.ids(text)
+        return await asyncio.to_thread(self._renderer.ids, text)
 
 
 def format_named(name: str) -> ReasoningFormat | None:

@@ -2,26 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..guard.backend_transformers_async import AsyncTransformersBackend
 from ..guard.backend_transformers_identity import model_identity
-from .engine import LogitBiasOption, NumberOption, Option
-from .engine_prompts import PromptedEngine, ThreadedPrompts, format_named
-
-OPTIONS: Mapping[str, Option] = {
-    "logprobs": NumberOption(0, 20, whole=True),
-    "top_k": NumberOption(-1, 1_000_000, whole=True),
-    "min_p": NumberOption(0.0, 1.0),
-    "repetition_penalty": NumberOption(0.1, 10.0),
-    "presence_penalty": NumberOption(-2.0, 2.0),
-    "frequency_penalty": NumberOption(-2.0, 2.0),
-}
+from .engine_options import LOCAL, LogitBiasOption, Option
+from .engine_prompts import Prompts, ThreadedPrompts, format_named
 
 
-class TransformersEngine(PromptedEngine):
+class TransformersEngine:
     """One model with its tokenizer."""
 
+    adapters: Mapping[str, str] = MappingProxyType({})
     why_no_intervention: str | None = None
 
     def __init__(
@@ -43,9 +36,10 @@ class TransformersEngine(PromptedEngine):
         self.model_names = tuple(model_names)
         self.stored_name = model_identity(model)
         self.max_model_len = max_model_len or limit
-        self.options = {**OPTIONS, "logit_bias": LogitBiasOption(len(tokenizer))}
+        bias = LogitBiasOption(len(tokenizer))
+        self.options: Mapping[str, Option] = {**LOCAL, "logit_bias": bias}
         form = self.backend.reasoning_format
-        super().__init__(ThreadedPrompts(tokenizer, form, self.stored_name))
+        self.prompts: Prompts = ThreadedPrompts(tokenizer, form, self.stored_name)
 
     async def ready(self) -> bool:
         return True

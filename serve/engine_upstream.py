@@ -1,6 +1,7 @@
 """The engine over another server's API: prompts rendered here or there, streams from there."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ..guard import ReasoningFormat
 from ..guard.backend_async import AsyncBackend
@@ -9,7 +10,7 @@ from ..guard.backend_upstream_chat import UNBOUNDED, WHY_NO_INTERVENTION, AsyncC
 from ..guard.detokenizer import Vocabulary
 from ..guard.tokenizer_folder import FolderTokenizer
 from ..guard.upstream_client import UpstreamClient
-from ..guard.upstream_codecs import ServerCodec, TextCodec, TokenCodec, VocabularyCodec
+from ..guard.upstream_codecs import ServerCodec, TextCodec, VocabularyCodec
 from ..guard.upstream_discovery import (
     Rendering,
     Upstream,
@@ -18,32 +19,40 @@ from ..guard.upstream_discovery import (
     discover_tags,
 )
 from ..guard.upstream_settings import UpstreamSettings
-from .engine import Option
-from .engine_prompts import PromptedEngine, Prompts, format_named
+from .engine_options import Option
+from .engine_prompts import Prompts, format_named
 from .upstream_fields import fields_of
 from .upstream_prompts import ChatPrompts, LocalPrompts, ServedPrompts
 
 
-class UpstreamEngine(PromptedEngine):
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How one upstream is spoken to."""
+
+    client: UpstreamClient
+    backend: AsyncBackend
+    prompts: Prompts
+    max_model_len: int
+
+
+class UpstreamEngine:
     """One model of a server, or of several that serve the same."""
 
     def __init__(
         self,
         upstream: Upstream,
-        client: UpstreamClient,
-        backend: AsyncBackend,
-        prompts: Prompts,
+        connection: Connection,
         *,
-        model_names: Sequence[str],
-        max_model_len: int,
+        model_names: Sequence[str] = (),
         options: Mapping[str, Option],
     ) -> None:
-        super().__init__(prompts)
-        self.backend = backend
-        self.model_names = (*model_names, *upstream.adapters)
+        """`model_names` is what requests call the model; by default its name there."""
+        self.backend = connection.backend
+        self.prompts = connection.prompts
+        self.max_model_len = connection.max_model_len
+        self.model_names = (*(model_names or (upstream.model,)), *upstream.adapters)
         self.adapters = {name: name for name in upstream.adapters}
         self.stored_name = upstream.model
-        self.max_model_len = max_model_len
         self.options = options
         self.why_no_intervention = (
             f"{upstream.root} cannot be guarded with the policy intervene, since "
@@ -51,12 +60,14 @@ class UpstreamEngine(PromptedEngine):
             if upstream.mode is UpstreamMode.CHAT
             else None
         )
-        self._client = client
+        self._client = connection.client
 
     async def ready(self) -> bool:
+        """Whether one of the servers answers."""
         return await self._client.reachable()
 
     async def close(self) -> None:
+        """Closes the connections; the upstream goes on."""
         await self._client.close()
 
 
@@ -76,7 +87,7 @@ def new_upstream_engine(
     tokenizer = None
     if settings.tokenizer is not None:
         tokenizer = FolderTokenizer.from_folder(settings.tokenizer)
-    named = format_named(reasoning_format)
+    form = format_named(reasoning_format)
     upstream = discover(url, settings, api_key)
     renders = tokenizer is not None or upstream.rendering is not Rendering.NONE
     if upstream.mode is not UpstreamMode.CHAT and not renders:
@@ -86,35 +97,59 @@ def new_upstream_engine(
         )
     client = UpstreamClient([url, *settings.upstream_replica], settings, api_key)
     if upstream.mode is UpstreamMode.CHAT:
-        length = max_model_len or upstream.max_model_len
-        known = length is not None
-        backend: AsyncBackend = AsyncChatBackend(client, upstream.model, max_tokens_known=known)
-        prompts: Prompts = ChatPrompts(upstream.model)
-        length = length or UNBOUNDED
+        connection = _chat_connection(client, upstream, max_model_len)
+    elif tokenizer is not None:
+        length = _checked_length(upstream, max_model_len)
+        form = form or ReasoningFormat.detect(tokenizer.get_vocab())
+        connection = _local_connection(client, upstream, tokenizer, form, length)
     else:
         length = _checked_length(upstream, max_model_len)
-        vocabulary = (
-            tokenizer.get_vocab()
-            if tokenizer is not None
-            else discover_tags(upstream, settings, api_key)
-        )
-        form = named or ReasoningFormat.detect(vocabulary)
-        if tokenizer is not None:
-            as_text = upstream.mode is UpstreamMode.TEXT
-            prompts = LocalPrompts(tokenizer, form, upstream.model, as_text=as_text)
-        else:
-            prompts = ServedPrompts(client, upstream, form)
-        codec = _codec(client, upstream, tokenizer)
-        backend = AsyncUpstreamBackend(client, upstream.model, codec, reasoning_format=form)
+        form = form or ReasoningFormat.detect(discover_tags(upstream, settings, api_key))
+        connection = _served_connection(client, upstream, form, length)
     return UpstreamEngine(
         upstream,
-        client,
-        backend,
-        prompts,
-        model_names=tuple(model_names) or (upstream.model,),
-        max_model_len=length,
+        connection,
+        model_names=model_names,
         options=fields_of(upstream.mode, settings.upstream_field),
     )
+
+
+def _chat_connection(
+    client: UpstreamClient, upstream: Upstream, max_model_len: int | None
+) -> Connection:
+    """The upstream renders unseen, and may not say how much its context holds."""
+    length = max_model_len or upstream.max_model_len
+    backend = AsyncChatBackend(client, upstream.model, max_tokens_known=length is not None)
+    return Connection(client, backend, ChatPrompts(upstream.model), length or UNBOUNDED)
+
+
+def _local_connection(
+    client: UpstreamClient,
+    upstream: Upstream,
+    tokenizer: FolderTokenizer,
+    form: ReasoningFormat,
+    length: int,
+) -> Connection:
+    """Prompts are rendered here, with the tokenizer of the upstream's model."""
+    as_text = upstream.mode is UpstreamMode.TEXT
+    prompts = LocalPrompts(tokenizer, form, upstream.model, as_text=as_text)
+    codec = (
+        TextCodec(upstream.text_fields)
+        if as_text
+        else VocabularyCodec(Vocabulary(tokenizer.backend_tokenizer, tokenizer.silent_ids))
+    )
+    backend = AsyncUpstreamBackend(client, upstream.model, codec, reasoning_format=form)
+    return Connection(client, backend, prompts, length)
+
+
+def _served_connection(
+    client: UpstreamClient, upstream: Upstream, form: ReasoningFormat, length: int
+) -> Connection:
+    """Prompts are rendered by the upstream."""
+    as_text = upstream.mode is UpstreamMode.TEXT
+    codec = TextCodec(upstream.text_fields) if as_text else ServerCodec(client, upstream.model)
+    backend = AsyncUpstreamBackend(client, upstream.model, codec, reasoning_format=form)
+    return Connection(client, backend, ServedPrompts(client, upstream, form), length)
 
 
 def _checked_length(upstream: Upstream, asked: int | None) -> int:
@@ -128,13 +163,3 @@ def _checked_length(upstream: Upstream, asked: int | None) -> int:
             "--max-model-len"
         )
     return length
-
-
-def _codec(
-    client: UpstreamClient, upstream: Upstream, tokenizer: FolderTokenizer | None
-) -> TokenCodec:
-    if upstream.mode is UpstreamMode.TEXT:
-        return TextCodec(upstream.text_fields)
-    if tokenizer is None:
-        return ServerCodec(client, upstream.model)
-    return VocabularyCodec(Vocabulary(tokenizer.backend_tokenizer, tokenizer.silent_ids))

@@ -15,8 +15,8 @@ from ..guard.backend_vllm_loading import engine_identity, engine_tokenizer, shut
 from ..guard.backend_vllm_running import RunningVllm
 from ..guard.model_vllm import GuardedVllm
 from .cli_errors import CommandFailed
-from .engine import Option
-from .engine_prompts import PromptedEngine, ThreadedPrompts, format_named
+from .engine_options import Option
+from .engine_prompts import Prompts, ThreadedPrompts, format_named
 from .options import ModelChoice
 from .vllm_adapters import adapter_arguments, lora_requests
 from .vllm_fields import vllm_fields
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .engines import EngineChoice
 
 
-class VllmEngine(PromptedEngine):
+class VllmEngine:
     """One `AsyncLLM` with its tokenizer; shuts the engine down when it is closed."""
 
     why_no_intervention: str | None = None
@@ -52,7 +52,7 @@ class VllmEngine(PromptedEngine):
         self.options: Mapping[str, Option] = vllm_fields(len(tokenizer), self.backend.check)
         self._engine = engine
         form = self.backend.reasoning_format
-        super().__init__(ThreadedPrompts(tokenizer, form, self.stored_name))
+        self.prompts: Prompts = ThreadedPrompts(tokenizer, form, self.stored_name)
 
     async def ready(self) -> bool:
         return not self._engine.errored

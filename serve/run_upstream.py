@@ -54,7 +54,7 @@ async def _events(
     sampling: Mapping[str, Any],
     seed: int,
 ) -> AsyncGenerator[Event]:
-    prompt = await engine.render(messages, (), {})
+    prompt = await engine.prompts.render(messages, (), {})
     room = engine.max_model_len - prompt.num_tokens
     if room < 1:
         raise ValueError(

@@ -1,78 +1,88 @@
-"""The choices of one request, generated side by side: deltas as they are released, traces at last.
+"""The choices of one request: what each is generated from, and how its text becomes deltas."""
 
-Both the streamed and the whole answer are made from here.
-"""
-
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from ..guard import Event, Finished, Released, Retracted, Trace
-from .server_mailbox import Mailbox
+from ..guard import Event, Guard, Prompt
+from ..guard.backend_async import AsyncBackend
+from ..guard.loop_async import guarded_async
+from .logprob_tap import LogprobTap
 from .server_service import Service
-from .wire_deltas import Delta, Deltas
-
-_MAX_WAITING = 32
-"""Deltas that may wait for a client before the generations wait for it, too."""
-
-EventsOf = Callable[[], AsyncGenerator[Event]]
+from .stop_strings import StoppingBackend
+from .wire_deltas import Deltas, Draft
+from .wire_errors import ApiError
+from .wire_generation import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Something of one choice: its next delta, or its end."""
+class Choice:
+    """One answer that is to be generated."""
 
-    index: int
-    delta: Delta
-    trace: Trace | None = None
-    """At the end, after which nothing comes of this choice."""
+    events: Callable[[], AsyncGenerator[Event]]
+    """Begins; gives what happens under the guard, `Finished` last."""
+
+    deltas: Deltas
 
 
-async def parts_of(
-    service: Service, choices: Sequence[EventsOf], deltas: Sequence[Deltas], pause_s: float
-) -> AsyncGenerator[Part | None]:
-    """The parts of all choices as they come; `None` after every `pause_s` without one.
+def new_choices(
+    service: Service,
+    guard: Guard,
+    prompts: Sequence[Prompt],
+    request: GenerationRequest,
+    new_draft: Callable[[Prompt, int], Draft],
+    *,
+    everywhere: bool = False,
+) -> list[Choice]:
+    """`n` for each prompt, all of the model that is in service now.
 
-    A choice that fails ends all of them, and raises. Closing the iterator ends the generations;
-    when it is closed, all their traces have been handed over.
+    `new_draft` gets a choice's prompt and its index in the answer. `everywhere`: stop strings and
+    log probabilities are of the whole text, markup and chain of thought included, as for plain
+    completions; else of the answer. Raises `ApiError` for a prompt that leaves no room in the
+    context.
     """
-    with service.mailbox(_MAX_WAITING) as mailbox:
-        pairs = enumerate(zip(choices, deltas, strict=True))
-        tasks = [
-            asyncio.create_task(_fill(mailbox, index, events, own))
-            for index, (events, own) in pairs
-        ]
-        try:
-            num_left = len(tasks)
-            while num_left:
-                pause = asyncio.timeout(pause_s)
-                try:
-                    async with pause:
-                        part = await mailbox.get()
-                except TimeoutError:
-                    if not pause.expired():
-                        raise  # the engine's own
-                    yield None
-                    continue
-                num_left -= part.trace is not None
-                yield part
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    engine = service.engine
+    adapters = engine.adapters  # read once: it may be another one for the next request
+    stopping: AsyncBackend = engine.backend
+    if request.stop:
+        stopping = StoppingBackend(stopping, request.stop, everywhere=everywhere)
+    choices: list[Choice] = []
+    for prompt in prompts:
+        budget = _budget(prompt, request, engine.max_model_len)
+        for _ in range(request.n):
+            index = len(choices)
+            sampling = request.sampling_of(index, budget)
+            model = prompt.model
+            if request.model in adapters:
+                sampling["lora"] = adapters[request.model]
+                model = f"{model}+{sampling['lora']}"
+            own = replace(
+                prompt,
+                model=model,
+                sampling=sampling,
+                seed=request.seed,
+                topic=request.guard.topic if request.guard is not None else None,
+            )
+            tap = LogprobTap(everywhere=everywhere) if request.logprobs is not None else None
+            watched, backend = guard, stopping
+            if tap is not None:
+                watched, backend = tap.guard(guard), tap.backend(stopping)
+            events = partial(
+                guarded_async, backend, watched, service.judge, own, sampling, stream_index=index
+            )
+            choices.append(Choice(events, Deltas(partial(new_draft, prompt, index), tap)))
+    return choices
 
 
-async def _fill(mailbox: Mailbox[Part], index: int, events: EventsOf, deltas: Deltas) -> None:
-    try:
-        stream = events()
-        async with aclosing(stream):
-            async for event in stream:
-                if isinstance(event, (Released, Retracted)):
-                    delta = deltas.take(event)
-                    if delta:
-                        await mailbox.put(Part(index, delta))
-                elif isinstance(event, Finished):
-                    await mailbox.put(Part(index, deltas.flush(), event.trace))
-    except Exception as error:
-        mailbox.fail(error)
+def _budget(prompt: Prompt, request: GenerationRequest, max_model_len: int) -> int:
+    room = max_model_len - prompt.num_tokens
+    if room < 1 or (request.max_tokens is not None and request.max_tokens > room):
+        wanted = f" and {request.max_tokens} for the answer" if request.max_tokens else ""
+        raise ApiError(
+            400,
+            f"the prompt has {prompt.num_tokens} tokens{wanted}, and this model's context "
+            f"{max_model_len}: shorten the prompt or lower max_tokens",
+            param="messages",
+            code="context_length_exceeded",
+        )
+    return request.max_tokens or room

@@ -1,6 +1,5 @@
 """Generates the answer to one request: whole, or as a stream of events."""
 
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
@@ -10,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..guard import Prompt, Scanned, Trace
-from .server_choices import EventsOf, parts_of
+from .server_choices import Choice
 from .server_edge import RequestState
 from .server_failures import told
+from .server_parts import parts_of
 from .server_responses import ApiResponse, ClientGone, EventStream, until_gone
 from .server_service import Service
 from .wire_answer import Answer
-from .wire_deltas import Deltas, Whole
+from .wire_deltas import Whole
 from .wire_errors import ApiError
 from .wire_generation import GenerationRequest
 from .wire_report import choice_report, report, retraction
@@ -27,7 +27,7 @@ _PAUSE_S = 15.0
 """After so much silence a stream gets a comment, so that nobody in between closes it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request that has been checked, rendered and let in."""
 
@@ -35,8 +35,7 @@ class Job:
     state: RequestState
     request: GenerationRequest
     prompts: Sequence[Prompt]
-    choices: Sequence[EventsOf]
-    deltas: Sequence[Deltas]
+    choices: Sequence[Choice]
     answer: Answer
     admission: ExitStack
     """Closed when the last generation has ended."""
@@ -68,7 +67,7 @@ async def _whole(job: Job) -> dict[str, object]:
     """The answer in one piece, put together from the same deltas as a stream's."""
     wholes = [Whole() for _ in job.choices]
     traces: dict[int, Trace] = {}
-    async with aclosing(parts_of(job.service, job.choices, job.deltas, _PAUSE_S)) as parts:
+    async with aclosing(parts_of(job.service, job.choices, _PAUSE_S)) as parts:
         async for part in parts:
             if part is None:
                 continue
@@ -95,7 +94,7 @@ async def _events(job: Job) -> AsyncGenerator[bytes]:
         for index in range(len(wholes)):
             for record in answer.opening(index):
                 yield event(record)
-        async with aclosing(parts_of(job.service, job.choices, job.deltas, _PAUSE_S)) as parts:
+        async with aclosing(parts_of(job.service, job.choices, _PAUSE_S)) as parts:
             async for part in parts:
                 if part is None:
                     yield COMMENT
@@ -145,8 +144,3 @@ def _note(job: Job, index: int, trace: Trace) -> None:
         log["scanned"] = trace.scanned.value
     log.setdefault("scanned", Scanned.ALL.value)
     job.state.span.generation(index, trace)
-
-
-def hashed_user(user: str | None) -> str | None:
-    """The request's `user` as it may stand in a log."""
-    return None if user is None else hashlib.sha256(user.encode()).hexdigest()[:12]

@@ -4,6 +4,7 @@ Exceptions are logged by type and place only, since the messages of foreign ones
 being read.
 """
 
+import hashlib
 import json
 import logging
 import sys
@@ -56,6 +57,11 @@ def log_error(message: str, error: BaseException, **fields: Any) -> None:
     known = {name: value for name, value in fields.items() if value is not None}
     trace = (type(error), error, error.__traceback__)
     LOGGER.error(message, exc_info=trace, extra={"fields": known})
+
+
+def hashed(name: str) -> str:
+    """What a caller calls somebody, as it may stand in a log: 12 hexadecimal digits."""
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
 def _places(error: BaseException) -> list[str]:

@@ -1,37 +1,35 @@
 """The endpoints."""
 
-import hashlib
-import json
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from itertools import repeat
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..guard import Prompt
+from ..guard import Guard, Prompt
 from .engine import Engine
-from .logprob_tap import LogprobTap
+from .server_choices import new_choices
 from .server_edge import RequestState
 from .server_failures import told
-from .server_generations import Job, hashed_user, respond
+from .server_generations import Job, respond
+from .server_logs import hashed
 from .server_responses import ApiResponse
 from .server_service import Service
+from .wire_body import read_body
 from .wire_chat_answer import ChatAnswer
 from .wire_chat_request import ChatRequest, read_chat
 from .wire_completion_answer import CompletionAnswer
 from .wire_completion_request import CompletionRequest, read_completion
-from .wire_deltas import ChatDraft, Deltas, Draft, PlainDraft
+from .wire_deltas import ChatDraft, PlainDraft
 from .wire_errors import ApiError, invalid
 from .wire_generation import GenerationRequest
+from .wire_tool_calls import call_id
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Routes:
@@ -71,68 +69,54 @@ class Routes:
         """Answers a conversation."""
         service, state = self._service, _state(http)
         engine = service.engine
-        max_choices = service.settings.max_choices
-        chat = read_chat(await _json(http), engine, max_choices=max_choices)
+        chat = read_chat(await _body(http), engine, max_choices=service.settings.max_choices)
         request = chat.generation
+
+        def new_draft(prompt: Prompt, index: int) -> ChatDraft:
+            origin = f"{request.seed}:{index}:{prompt.text}"
+            new_call_id = partial(call_id, origin=origin)
+            return ChatDraft(request.stop, tools=bool(chat.tools), new_call_id=new_call_id)
+
         with ExitStack() as admission:
             guard = self._enter(admission, state, request, request.n)
-            prompt = await _rendered(engine, chat)
-            taps = _taps(request, request.n, everywhere=False)
-            choices = service.generate(guard, [prompt], request, taps=taps)
-            drafts = [_chat_draft(chat, prompt, index) for index in range(len(choices))]
-            job = Job(
-                service=service,
-                state=state,
-                request=request,
-                prompts=[prompt],
-                choices=choices,
-                deltas=[Deltas(*pair) for pair in zip(drafts, taps or _NONE, strict=False)],
-                answer=ChatAnswer(
-                    id=f"chatcmpl-{state.id}",
-                    created=int(time.time()),
-                    model=request.model,
-                    reasoning_name=service.settings.reasoning_field,
-                    include_usage=request.include_usage,
-                    num_top_logprobs=request.logprobs,
-                ),
-                admission=admission.pop_all(),
+            prompts = [await _rendered(engine, chat)]
+            choices = new_choices(service, guard, prompts, request, new_draft)
+            answer = ChatAnswer(
+                id=f"chatcmpl-{state.id}",
+                created=int(time.time()),
+                model=request.model,
+                reasoning_name=service.settings.reasoning_field,
+                include_usage=request.include_usage,
+                num_top_logprobs=request.logprobs,
             )
+            job = Job(service, state, request, prompts, choices, answer, admission.pop_all())
         return await respond(http, job)
 
     async def completions(self, http: Request) -> Response:
         """Continues prompts that the caller wrote whole."""
         service, state = self._service, _state(http)
         engine = service.engine
-        max_choices = service.settings.max_choices
-        completion = read_completion(await _json(http), engine, max_choices=max_choices)
+        body = await _body(http)
+        completion = read_completion(body, engine, max_choices=service.settings.max_choices)
         request = completion.generation
+
+        def new_draft(prompt: Prompt, index: int) -> PlainDraft:
+            return PlainDraft(request.stop)
+
         with ExitStack() as admission:
-            num_choices = request.n * len(completion.prompts)
-            guard = self._enter(admission, state, request, num_choices)
+            guard = self._enter(admission, state, request, request.n * len(completion.prompts))
             prompts = await _completed(engine, completion)
-            taps = _taps(request, num_choices, everywhere=True)
-            choices = service.generate(guard, prompts, request, stop_everywhere=True, taps=taps)
+            choices = new_choices(service, guard, prompts, request, new_draft, everywhere=True)
             echoes = [prompt.text for prompt in prompts for _ in range(request.n)]
-            job = Job(
-                service=service,
-                state=state,
-                request=request,
-                prompts=prompts,
-                choices=choices,
-                deltas=[
-                    Deltas(lambda: PlainDraft(request.stop), tap)
-                    for _, tap in zip(choices, taps or _NONE, strict=False)
-                ],
-                answer=CompletionAnswer(
-                    id=f"cmpl-{state.id}",
-                    created=int(time.time()),
-                    model=request.model,
-                    echoes=echoes if completion.echo else (),
-                    include_usage=request.include_usage,
-                    num_top_logprobs=request.logprobs,
-                ),
-                admission=admission.pop_all(),
+            answer = CompletionAnswer(
+                id=f"cmpl-{state.id}",
+                created=int(time.time()),
+                model=request.model,
+                echoes=echoes if completion.echo else (),
+                include_usage=request.include_usage,
+                num_top_logprobs=request.logprobs,
             )
+            job = Job(service, state, request, prompts, choices, answer, admission.pop_all())
         return await respond(http, job)
 
     async def models(self, http: Request) -> Response:
@@ -152,14 +136,12 @@ class Routes:
 
     async def tokenize(self, http: Request) -> Response:
         """The ids of a text (`prompt`), or of the prompt that `messages` give."""
-        engine, body = self._service.engine, await _json(http)
-        if not isinstance(body, dict):
-            raise ApiError(400, "the body must be a JSON object", code="invalid_json")
+        engine, body = self._service.engine, await _body(http)
         if "prompt" in body:
             unknown = set(body) - {"model", "prompt"}
             if unknown or not isinstance(body["prompt"], str):
                 raise invalid(min(unknown, default="prompt"), "give prompt (a text) and model")
-            ids = await _of_user(engine.tokenize(body["prompt"]), "prompt")
+            ids = await _of_user(engine.prompts.tokenize(body["prompt"]), "prompt")
         else:
             named = {"model": engine.model_names[0], **body}
             chat = read_chat(named, engine, max_choices=self._service.settings.max_choices)
@@ -187,14 +169,14 @@ class Routes:
         state: RequestState,
         request: GenerationRequest,
         num_choices: int,
-    ) -> Any:
+    ) -> Guard:
         """Checks rights and room; gives the request's guard."""
         assert state.caller is not None
         guard = self._service.guard_for(request.guard, state.caller)
         admission.enter_context(self._service.admitted(state.caller, num_choices))
         state.log |= {"n": num_choices, "stream": request.stream}
         if request.user is not None:
-            state.log["user"] = hashed_user(request.user)
+            state.log["user"] = hashed(request.user)
         return guard
 
     def _model_record(self, name: str, engine: Engine) -> dict[str, Any]:
@@ -207,31 +189,12 @@ class Routes:
         }
 
 
-_NONE = repeat(None)
-
-
-def _taps(request: GenerationRequest, num: int, *, everywhere: bool) -> list[LogprobTap]:
-    """One a choice, where log probabilities are wanted."""
-    if request.logprobs is None:
-        return []
-    return [LogprobTap(everywhere=everywhere) for _ in range(num)]
-
-
 def _state(http: Request) -> RequestState:
     return http.scope["rerail"]
 
 
-async def _json(http: Request) -> Any:
-    body = await http.body()
-    try:
-        value = json.loads(body)
-        if _SURROGATE.search(body):
-            # Half a character, which no tokenizer and no database can take.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        message = "the body is no JSON of whole characters"
-        raise ApiError(400, message, code="invalid_json") from None
-    return value
+async def _body(http: Request) -> dict[str, Any]:
+    return read_body(await http.body())
 
 
 async def _of_user(work: Any, param: str) -> Any:
@@ -244,20 +207,9 @@ async def _of_user(work: Any, param: str) -> Any:
 
 async def _rendered(engine: Engine, chat: ChatRequest) -> Prompt:
     return await _of_user(
-        engine.render(chat.messages, chat.tools, chat.template_options), "messages"
+        engine.prompts.render(chat.messages, chat.tools, chat.template_options), "messages"
     )
 
 
 async def _completed(engine: Engine, completion: CompletionRequest) -> Sequence[Prompt]:
-    return [await _of_user(engine.complete(each), "prompt") for each in completion.prompts]
-
-
-def _chat_draft(chat: ChatRequest, prompt: Prompt, index: int) -> Callable[[], Draft]:
-    """Ids of calls are made from what the generation is made from, so they repeat with it."""
-    origin = f"{chat.generation.seed}:{index}:{prompt.text}"
-
-    def new_call_id(number: int) -> str:
-        return "call_" + hashlib.sha256(f"{number}:{origin}".encode()).hexdigest()[:24]
-
-    stops, tools = chat.generation.stop, bool(chat.tools)
-    return lambda: ChatDraft(stops, tools=tools, new_call_id=new_call_id)
+    return [await _of_user(engine.prompts.complete(each), "prompt") for each in completion.prompts]

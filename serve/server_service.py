@@ -1,38 +1,23 @@
 """What all requests of a server share: engine, guard, detector thread, store, limits, metrics."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from ..guard import (
-    Detector,
-    Event,
-    Guard,
-    GuardConfig,
-    Policy,
-    Prompt,
-    Session,
-    Trace,
-    TriggerPool,
-)
-from ..guard.backend_async import AsyncBackend
+from ..guard import Detector, Guard, GuardConfig, Policy, Session, Trace, TriggerPool
 from ..guard.judge_service import JudgeService
-from ..guard.loop_async import guarded_async
 from .api_keys import ApiKeys, Caller
 from .engine import Engine
-from .logprob_tap import LogprobTap
 from .rate_limits import RateLimits
 from .server_logs import log_event
 from .server_mailbox import Mailbox
-from .server_metrics import Metrics, TimedDetector
+from .server_metrics import Metrics
 from .server_settings import ServerSettings
-from .stop_strings import StoppingBackend
+from .timed_detector import TimedDetector
 from .trace_writer import TraceWriter
 from .wire_errors import ApiError, ErrorType, invalid, overloaded
-from .wire_generation import GenerationRequest
 from .wire_guard_options import GuardOptions
 
 
@@ -143,6 +128,12 @@ class Service:
             raise overloaded("the model is being loaded: try again soon", "not_ready", 5.0)
         return self._parts.engine
 
+    @property
+    def judge(self) -> JudgeService:
+        """Scores what all generations ask for. There is none before `loaded`."""
+        assert self._judge is not None
+        return self._judge
+
     @contextmanager
     def admitted(self, caller: Caller, num_choices: int) -> Generator[None]:
         """Lets a request in while it runs. Raises `ApiError` 429 or 503 where there is no room."""
@@ -180,63 +171,6 @@ class Service:
             watch=self._watch,
         )
 
-    def generate(
-        self,
-        guard: Guard,
-        prompts: Sequence[Prompt],
-        request: GenerationRequest,
-        *,
-        stop_everywhere: bool = False,
-        taps: Sequence[LogprobTap] = (),
-    ) -> "list[Callable[[], AsyncGenerator[Event]]]":
-        """The choices of a request, `n` for each prompt; each gives its guarded events. `taps`,
-        one a choice, take the log probabilities where these are wanted.
-
-        Raises `ApiError` for a prompt that leaves no room in the context.
-        """
-        engine = self.engine
-        backend: AsyncBackend = engine.backend
-        adapters = engine.adapters  # read once: it may be another one for the next request
-        if request.stop:
-            backend = StoppingBackend(backend, request.stop, everywhere=stop_everywhere)
-        choices: list[Callable[[], AsyncGenerator[Event]]] = []
-        for prompt in prompts:
-            budget = self._budget(prompt, request, engine.max_model_len)
-            for _ in range(request.n):
-                index = len(choices)
-                sampling = request.sampling_of(index, budget)
-                model = prompt.model
-                if request.model in adapters:
-                    sampling["lora"] = adapters[request.model]
-                    model = f"{model}+{sampling['lora']}"
-                own = replace(
-                    prompt,
-                    model=model,
-                    sampling=sampling,
-                    seed=request.seed,
-                    topic=request.guard.topic if request.guard is not None else None,
-                )
-                own_guard, own_backend = guard, backend
-                if taps:
-                    own_guard, own_backend = taps[index].guard(guard), taps[index].backend(backend)
-                events = partial(self._events, own_backend, own_guard, own, sampling, index)
-                choices.append(events)
-        return choices
-
-    async def _events(
-        self,
-        backend: AsyncBackend,
-        guard: Guard,
-        prompt: Prompt,
-        sampling: dict[str, Any],
-        index: int,
-    ) -> AsyncGenerator[Event]:
-        assert self._judge is not None
-        events = guarded_async(backend, guard, self._judge, prompt, sampling, stream_index=index)
-        async with aclosing(events):
-            async for event in events:
-                yield event
-
     @contextmanager
     def mailbox(self, capacity: int) -> Generator[Mailbox[Any]]:
         """A mailbox that `cut_off` reaches."""
@@ -256,17 +190,3 @@ class Service:
     def _finished(self, trace: Trace) -> None:
         self.metrics.finished(trace)
         self.writer.submit(trace)
-
-    @staticmethod
-    def _budget(prompt: Prompt, request: GenerationRequest, max_model_len: int) -> int:
-        room = max_model_len - prompt.num_tokens
-        if room < 1 or (request.max_tokens is not None and request.max_tokens > room):
-            wanted = f" and {request.max_tokens} for the answer" if request.max_tokens else ""
-            raise ApiError(
-                400,
-                f"the prompt has {prompt.num_tokens} tokens{wanted}, and this model's context "
-                f"{max_model_len}: shorten the prompt or lower max_tokens",
-                param="messages",
-                code="context_length_exceeded",
-            )
-        return request.max_tokens or room

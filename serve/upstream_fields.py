@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..guard.upstream_discovery import UpstreamMode
-from .engine import LogitBiasOption, NumberOption, Option
+from .engine_options import LOCAL, OPENAI, WIDESPREAD, LogitBiasOption, NumberOption, Option
 
 _OWN = frozenset(
     {
@@ -48,20 +48,12 @@ _WORDS: Mapping[type, str] = {
     list: "a list",
     dict: "an object",
 }
-_OPENAI: Mapping[str, Option] = {
-    "logprobs": NumberOption(0, 20, whole=True),
-    "presence_penalty": NumberOption(-2.0, 2.0),
-    "frequency_penalty": NumberOption(-2.0, 2.0),
-    "logit_bias": LogitBiasOption(1 << 24),
-}
-_COMMON: Mapping[str, Option] = {
-    **_OPENAI,
-    "top_k": NumberOption(-1, 1_000_000, whole=True),
-    "min_p": NumberOption(0.0, 1.0),
-}
+_BIAS: Mapping[str, Option] = {"logit_bias": LogitBiasOption(1 << 24)}
+"""The size of the upstream's vocabulary is not known here."""
+
 _VLLM: Mapping[str, Option] = {
-    **_COMMON,
-    "repetition_penalty": NumberOption(0.1, 10.0),
+    **LOCAL,
+    **_BIAS,
     "min_tokens": NumberOption(0, 2**31 - 1, whole=True),
     "ignore_eos": AsItIs((bool,)),
     "stop_token_ids": AsItIs((list,)),
@@ -74,8 +66,8 @@ _VLLM: Mapping[str, Option] = {
 }
 _FIELDS: Mapping[UpstreamMode, Mapping[str, Option]] = {
     UpstreamMode.IDS: _VLLM,
-    UpstreamMode.TEXT: _COMMON,
-    UpstreamMode.CHAT: {**_OPENAI, "response_format": AsItIs((dict,))},
+    UpstreamMode.TEXT: {**WIDESPREAD, **_BIAS},
+    UpstreamMode.CHAT: {**OPENAI, **_BIAS, "response_format": AsItIs((dict,))},
 }
 
 

@@ -38,16 +38,16 @@ class LocalPrompts(ThreadedPrompts):
         self._as_text = as_text
         self._leading = tokenizer.leading_text if as_text else ""
 
-    async def rendered(
+    async def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Any],
         template_options: Mapping[str, Any],
     ) -> Prompt:
-        return self._for_upstream(await super().rendered(messages, tools, template_options))
+        return self._for_upstream(await super().render(messages, tools, template_options))
 
-    async def completed(self, prompt: str | Sequence[int]) -> Prompt:
-        return self._for_upstream(await super().completed(prompt))
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
+        return self._for_upstream(await super().complete(prompt))
 
     def _for_upstream(self, prompt: Prompt) -> Prompt:
         if not self._as_text:
@@ -70,7 +70,7 @@ class ServedPrompts:
         self._control = ControlMarkup(reasoning_format)
         self._leading: str | None = None
 
-    async def rendered(
+    async def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Any],
@@ -96,7 +96,7 @@ class ServedPrompts:
             ) from error
         return await self._from_ids(token_ids(answer, "tokens"), tuple(messages))
 
-    async def completed(self, prompt: str | Sequence[int]) -> Prompt:
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
         if not isinstance(prompt, str):
             if self._upstream.mode is not UpstreamMode.IDS:
                 raise ValueError("the model's server takes texts: give the prompt as one")
@@ -108,7 +108,7 @@ class ServedPrompts:
             return self._prompt(prompt, (), ids=tuple(ids))
         return await self._from_text(prompt, ())
 
-    async def ids(self, text: str) -> tuple[int, ...]:
+    async def tokenize(self, text: str) -> tuple[int, ...]:
         if self._upstream.mode is not UpstreamMode.IDS and not self._upstream.counts_tokens:
             raise ValueError("the model's server does not tokenize")
         return tuple(await self._tokenized(text))
@@ -159,7 +159,7 @@ class ChatPrompts:
         self._model_name = model_name
         self._control = ControlMarkup(FORMATS["qwen3"])
 
-    async def rendered(
+    async def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Any],
@@ -169,10 +169,10 @@ class ChatPrompts:
         text = request_text(turns, safe_tools, template_options)
         return Prompt(messages=tuple(messages), text=text, model=self._model_name)
 
-    async def completed(self, prompt: str | Sequence[int]) -> Prompt:
+    async def complete(self, prompt: str | Sequence[int]) -> Prompt:
         raise ValueError(
             "the model's server offers chat completions only: ask at /v1/chat/completions"
         )
 
-    async def ids(self, text: str) -> tuple[int, ...]:
+    async def tokenize(self, text: str) -> tuple[int, ...]:
         raise ValueError("the model's server does not tokenize")

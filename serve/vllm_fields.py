@@ -5,19 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .engine import LogitBiasOption, NumberOption, Option
+from .engine_options import LOCAL, FlagOption, LogitBiasOption, NumberOption, Option
 
 _MAX_ENTRIES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class FlagOption:
-    """True or false."""
-
-    def read(self, value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError("give true or false")
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +61,7 @@ def vllm_fields(
     forms = ("response_format", "structured_outputs")
     return {
         **{name: FormOption(name, check) for name in forms},
-        "logprobs": NumberOption(0, 20, whole=True),
-        "top_k": NumberOption(-1, 1_000_000, whole=True),
-        "min_p": NumberOption(0.0, 1.0),
-        "repetition_penalty": NumberOption(0.1, 10.0),
-        "presence_penalty": NumberOption(-2.0, 2.0),
-        "frequency_penalty": NumberOption(-2.0, 2.0),
+        **LOCAL,
         "logit_bias": LogitBiasOption(vocabulary_size),
         "min_tokens": NumberOption(0, 2**31 - 1, whole=True),
         "ignore_eos": FlagOption(),

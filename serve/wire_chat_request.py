@@ -54,7 +54,7 @@ class ChatRequest:
     generation: GenerationRequest
 
 
-def read_chat(body: Any, engine: Engine, *, max_choices: int) -> ChatRequest:
+def read_chat(body: Mapping[str, Any], engine: Engine, *, max_choices: int) -> ChatRequest:
     """Raises `ApiError` naming the field that cannot be served."""
     fields = Fields(body, CHAT)
     generation = replace(
@@ -67,8 +67,8 @@ def read_chat(body: Any, engine: Engine, *, max_choices: int) -> ChatRequest:
     if not isinstance(options, dict):
         raise invalid("chat_template_kwargs", "give an object")
     for name, value in options.items():
-        if name not in engine.template_options:
-            known = ", ".join(sorted(engine.template_options)) or "none"
+        if name not in engine.prompts.template_options:
+            known = ", ".join(sorted(engine.prompts.template_options)) or "none"
             raise invalid(
                 f"chat_template_kwargs.{name}", f"this model's chat template reads {known}"
             )

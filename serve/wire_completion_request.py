@@ -1,6 +1,6 @@
 """`POST /v1/completions`: the body, checked. The prompt is the caller's, control tokens and all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,9 @@ class CompletionRequest:
     generation: GenerationRequest
 
 
-def read_completion(body: Any, engine: Engine, *, max_choices: int) -> CompletionRequest:
+def read_completion(
+    body: Mapping[str, Any], engine: Engine, *, max_choices: int
+) -> CompletionRequest:
     """Raises `ApiError` naming the field that cannot be served."""
     fields = Fields(body, COMPLETIONS)
     generation = replace(

@@ -14,7 +14,7 @@ from openai.types.chat.completion_create_params import (
 from openai.types.completion_create_params import CompletionCreateParamsBase as CompletionParams
 from pydantic import TypeAdapter, ValidationError
 
-from .engine import NumberOption
+from .engine_options import NumberOption
 from .wire_errors import ApiError, invalid
 
 NEUTRAL: Mapping[str, Callable[[Any], bool]] = {
@@ -40,10 +40,8 @@ LABELS = ("user", "safety_identifier", "prompt_cache_key")
 class Fields:
     """One body on its way to a request. `null` counts as absent, as it does at OpenAI."""
 
-    def __init__(self, body: Any, params: type) -> None:
-        """`params` is the openai package's type of the body. Raises `ApiError` for no object."""
-        if not isinstance(body, dict):
-            raise ApiError(400, "the body must be a JSON object", code="invalid_json")
+    def __init__(self, body: Mapping[str, Any], params: type) -> None:
+        """`params` is the openai package's type of the body."""
         self._left = {name: value for name, value in body.items() if value is not None}
         self._params = params
 

@@ -1,5 +1,6 @@
 """Tool calls out of generated text: Hermes' JSON between tags, harmony's recipient and body."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ class ToolCall:
         function = {"name": self.name, "arguments": self.arguments}
         call = {"id": self.id, "type": "function", "function": function}
         return {"index": self.index, **call} if streamed else call
+
+
+def call_id(number: int, origin: str) -> str:
+    """The id of the call with this position. `origin` is what the generation is made from, so the
+    ids repeat with it."""
+    return "call_" + hashlib.sha256(f"{number}:{origin}".encode()).hexdigest()[:24]
 
 
 class CallReader:

@@ -10,7 +10,7 @@ from typing import Any
 from rerail.guard import FORMATS, Author, FinishReason, Message, Prompt, Token, TokenTable
 from rerail.guard.prompt import message_text
 from rerail.guard.tokens import TokenLogprob
-from rerail.serve.engine import NumberOption
+from rerail.serve.engine_options import NumberOption
 
 _PIECE = re.compile(r"<[^<>\s]{1,20}>|\s?\w{1,6}|\s|.", re.DOTALL)
 
@@ -82,12 +82,13 @@ class Speech:
 
 
 class TalkerEngine:
-    """The engine around a talker."""
+    """The engine around a talker; makes its prompts, too."""
 
     why_no_intervention: str | None = None
 
     def __init__(self, talker: Talker | None = None, *, max_model_len: int = 2000) -> None:
         self.backend = talker or Talker()
+        self.prompts = self
         self.model_names = ("talker", "other-name")
         self.adapters: dict[str, str] = {}
         self.stored_name = "talker@test"

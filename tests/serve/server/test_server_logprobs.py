@@ -9,7 +9,7 @@ from serving import Running, serving
 from talker import Talker, TalkerEngine, likelihood
 
 from rerail.guard import GuardConfig
-from rerail.serve.engine import NumberOption
+from rerail.serve.engine_options import NumberOption
 
 CUE = "say Calm.</think>\n\nFirst. A wicked thing. Last."
 CALM = "say Calm.</think>\n\nFirst come,\nthen so on."

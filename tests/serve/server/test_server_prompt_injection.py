@@ -48,7 +48,8 @@ def test_the_prompt_has_the_templates_control_tokens_and_no_others(
     trace = small.traces[-1]
     added = set(tiny_tokenizer().added_tokens_decoder)
     control = [each for each in trace.prompt_ids if each in added]
-    harmless = asyncio.run(small.service.engine.render([{"role": "user", "content": "Hi"}], (), {}))
+    prompts = small.service.engine.prompts
+    harmless = asyncio.run(prompts.render([{"role": "user", "content": "Hi"}], (), {}))
     assert control == [each for each in harmless.ids if each in added]
     assert trace.scanned is Scanned.ALL
     assert trace.messages[0]["content"] == text, "the detector and the store get it as it was"

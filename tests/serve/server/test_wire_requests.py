@@ -1,5 +1,6 @@
 """Bodies: what is taken over, and which field is named where one cannot be served."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talker import TalkerEngine
 
+from rerail.serve.wire_body import read_body
 from rerail.serve.wire_chat_request import ChatRequest, read_chat
 from rerail.serve.wire_completion_request import read_completion
 from rerail.serve.wire_errors import ApiError
@@ -145,6 +147,6 @@ def test_no_body_brings_anything_but_an_api_error(fields: dict[str, Any], body: 
     """Anything else would be a 500, and an entry in somebody's error log."""
     for each in (body, {"model": "talker", "messages": [USER], **fields}):
         try:
-            read_chat(each, engine(), max_choices=8)
+            read_chat(read_body(json.dumps(each).encode()), engine(), max_choices=8)
         except ApiError as error:
             assert 400 <= error.status < 500
