@@ -196,9 +196,12 @@ def gate(
 
     from ..train.gate_run import gate_table, run_gate
     from ..train.run_folder import write_record
+    from ..train.weights import Weights
 
     set_up(base)
-    found = _said(lambda: run_gate(run, model=model, adapter=adapter, before=before, told=say))
+    trained = Weights(base, adapter) if model is None else Weights(model)
+    then = None if before is None else Weights(before)
+    found = _said(lambda: run_gate(run, trained, before=then, told=say))
     Console().print(gate_table(found))
     if out is not None:
         write_record(out, found.to_row())

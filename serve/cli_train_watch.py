@@ -13,7 +13,7 @@ from .extras import need
 from .options import Sampling, StorePlace
 
 if TYPE_CHECKING:
-    from ..train.rounds import Current
+    from ..train.current import Current
 
 
 def watch(
@@ -91,8 +91,9 @@ def watch(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def hand_over(current: "Current") -> None:
-        if vllm is not None and current.adapter is not None:
-            load_adapter(vllm, lora_name, current.adapter)
+        adapter = current.weights.adapter
+        if vllm is not None and adapter is not None:
+            load_adapter(vllm, lora_name, adapter)
             say(f"{vllm} serves it as {lora_name}")
 
     def completing(model: Any, tokenizer: Any) -> Any:

@@ -4,25 +4,23 @@ What is the same: the pairs, the number of sequences trained on, adapter, rate a
 writes its own traces to the pairs' requests and is rewarded by the gate's judge.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from ..guard.backend_transformers_loading import load
 from ..guard.pairs import Pair
 from .gate_figures import GateFigures
-from .gate_measure import GateProbe, measure
+from .gate_measure import Told
 from .preference import train_preference
 from .preference_arms import train_grpo
-from .preference_config import Arm, PreferenceConfig
-from .preference_models import resolved, with_adapter
+from .preference_config import Arm
 from .round_tools import probe_of
-from .rounds import measure_start
 from .rounds_config import RoundsConfig
-from .run_folder import read_record, write_record
+from .run_folder import inside
+from .start import Start
+from .weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def compare_arms(
     out: Path,
     *,
     arms: Sequence[Arm] = tuple(Arm),
-    told: Callable[[str], None] = lambda _: None,
+    told: Told = lambda _: None,
 ) -> tuple[GateFigures, list[ArmResult]]:
     """Trains each arm on `pairs` and measures it; gives the base's figures and theirs.
 
@@ -50,40 +48,20 @@ def compare_arms(
     out.mkdir(parents=True, exist_ok=True)
     probe = probe_of(config, None)  # the arms are compared unguarded
     probe = replace(probe, self_finder=None)
-    start = measure_start(config, probe, out / "start.json", told)
+    start = Start.measured(config.model, probe, out, told)
     results = []
     for arm in arms:
         settings = replace(config.training, arm=arm, model_name_or_path=config.model)
-        folder = out / str(arm)
+        folder = inside(out, str(arm))
         told(f"training the arm {arm}")
         if arm is Arm.GRPO:
             trained = train_grpo(settings, pairs, folder, judge=probe.judge)
         else:
             trained = train_preference(settings, pairs, folder)
-        record = read_record(folder / "figures.json")
-        if record is None:
-            record = _measured(config, settings, probe, start.wrote, trained.trained, told)
-            write_record(folder / "figures.json", record)
-        figures = GateFigures.from_row(record)
+        weights = Weights.trained(config.model, trained.trained)
+        figures = start.compared(weights, probe, folder / "figures.json", told)
         results.append(ArmResult(arm, figures, trained.seconds, trained.pairs_per_s))
     return start.figures, results
-
-
-def _measured(
-    config: RoundsConfig,
-    settings: PreferenceConfig,
-    probe: GateProbe,
-    wrote: Any,
-    trained: Path,
-    told: Callable[[str], None],
-) -> dict[str, Any]:
-    base, tokenizer = load(resolved(config.model))
-    if settings.use_peft:
-        model = with_adapter(load(resolved(config.model))[0], trained).merge_and_unload()
-    else:
-        model, tokenizer = load(trained)
-    found = measure(probe, model, tokenizer, base=base, base_wrote=wrote, told=told)
-    return found.figures.to_row()
 
 
 _NAMES = {

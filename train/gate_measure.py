@@ -21,6 +21,9 @@ from .sandbox.judge import label_steps
 from .sandbox.kinds import Kind, Label, Split
 from .sandbox.world import generate_traces
 
+Told = Callable[[str], None]
+"""Hears in a sentence what is being done."""
+
 FinderOf = Callable[[Any, Any], CueFinder]
 """Makes a model, with its tokenizer, its own detector."""
 
@@ -79,7 +82,7 @@ def measure(
     *,
     base: Any = None,
     base_wrote: Sequence[Sequences] = (),
-    told: Callable[[str], None] = lambda _: None,
+    told: Told = lambda _: None,
 ) -> Measured:
     """All figures of a model; `base`, with what it wrote on harmless prompts (`Measured.harmless`),
     gives the divergence.

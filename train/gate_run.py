@@ -1,20 +1,17 @@
 """The gate by itself: two or three models measured on the same prompts, and the verdict."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from ..guard.backend_transformers_loading import load
 from .gate import GateVerdict, decide
 from .gate_figures import GateFigures
-from .gate_measure import measure
-from .preference_models import resolved, with_adapter
+from .gate_measure import Told, measure
 from .round_report import RoundReport
 from .round_tools import probe_of, shipped_student
 from .rounds_config import RoundsConfig
+from .weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +34,23 @@ class GateRun:
 
 
 def run_gate(
-    config: RoundsConfig,
-    *,
-    model: str | None,
-    adapter: Path | None,
-    before: str | None,
-    told: Callable[[str], None],
+    config: RoundsConfig, trained: Weights, *, before: Weights | None, told: Told
 ) -> GateRun:
     """Measures base and trained model, and the one before if it is another.
 
     Raises ValueError or OSError with a sentence for what cannot be loaded or asked.
     """
     probe = probe_of(config, shipped_student(config.model))
-    base, tokenizer = load(resolved(config.model))
+    base, tokenizer = Weights(config.model).load()
     told("the base")
     first = measure(probe, base, tokenizer, told=told)
     then = first.figures
     if before is not None:
         told("the model before")
-        then = measure(probe, *load(resolved(before)), told=told).figures
-    if adapter is not None:
-        trained, own = load(resolved(config.model))
-        trained = with_adapter(trained, adapter).merge_and_unload()
-    else:
-        assert model is not None
-        trained, own = load(resolved(model))
+        then = measure(probe, *before.load(), told=told).figures
+    model, own = trained.load()
     told("the trained model")
-    after = measure(probe, trained, own, base=base, base_wrote=first.harmless, told=told).figures
+    after = measure(probe, model, own, base=base, base_wrote=first.harmless, told=told).figures
     verdict = decide(first.figures, then, after, config.limits)
     return GateRun(first.figures, then, after, verdict)
 

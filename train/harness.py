@@ -7,6 +7,7 @@ multiple-choice score without writing would be that of the unguarded model under
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..guard.config import GuardConfig
@@ -50,17 +51,16 @@ class GuardedResponder:
         `settings` are fields of `GuardConfig` and of `Sampling`. Raises ValueError for others.
         """
         from ..guard.backend_transformers_identity import model_identity
-        from ..guard.backend_transformers_loading import load
-        from .preference_models import resolved, with_adapter
+        from .preference_models import resolved
+        from .weights import Weights
 
         names = set(Sampling.__dataclass_fields__)
         drawn = {name: settings.pop(name) for name in names & set(settings)}
         unknown = set(settings) - set(GuardConfig.__dataclass_fields__)
         if unknown:
             raise ValueError(f"there is no setting {sorted(unknown)[0]!r} of guard or sampling")
-        loaded, tokenizer = load(resolved(model))
-        if adapter is not None:
-            loaded = with_adapter(loaded, adapter).merge_and_unload()
+        weights = Weights(model, None if adapter is None else Path(adapter))
+        loaded, tokenizer = weights.load()
         subject = Subject.from_model(model_identity(loaded), loaded, tokenizer)
         return cls(
             subject,

@@ -1,6 +1,6 @@
 """What a round came to: `report.json` a round, and `report.md`, a table and plots of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from .divergence import BIN_TOKENS
 from .gate_figures import GateFigures
-from .run_folder import read_record, write_record
+from .run_folder import inside, read_as, write_record
 
 FILE = "report.json"
 
@@ -89,10 +89,15 @@ class RoundReport:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """The round's report, or None for a round that is not over."""
-        record = read_record(folder / FILE)
-        if record is None:
-            return None
+        """The round's report, or None for a round that is not over.
+
+        Raises ValueError for one that is damaged, or whose student lies outside the folder.
+        """
+        return read_as(folder / FILE, lambda record: cls._read(folder, record))
+
+    @classmethod
+    def _read(cls, folder: Path, record: Mapping[str, Any]) -> Self:
+        student = record["new_student"]
         return cls(
             number=record["round"],
             promoted=record["promoted"],
@@ -102,7 +107,7 @@ class RoundReport:
             num_pairs=record["num_pairs"],
             tokens_per_pair=record["tokens_per_pair"],
             training_s=record["training_s"],
-            student=record["new_student"],
+            student=None if student is None else str(inside(folder, student).relative_to(folder)),
         )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .gate_figures import GateFigures
 from .round_report import RoundReport
-from .run_folder import read_record
+from .run_folder import inside, read_as
+from .start import FILE as START
 
 _FIGURES = {
     "reasoning_harm": "harmful reasoning",
@@ -23,7 +24,8 @@ def runs_table(folders: Sequence[Path]) -> str:
     """A Markdown table: before, and after each round, over all runs; a rejected round counts with
     the model that went on in its place.
 
-    Raises ValueError for a folder without a finished round.
+    Raises ValueError for a folder without a finished round, and for one whose records are damaged
+    or lead out of it.
     """
     runs = [_course(folder) for folder in folders]
     num_rounds = min(len(course) for course in runs)
@@ -39,15 +41,15 @@ def runs_table(folders: Sequence[Path]) -> str:
 
 
 def _course(folder: Path) -> list[GateFigures]:
-    start = read_record(folder / "start.json")
+    start = read_as(folder / START, lambda record: GateFigures.from_row(record["figures"]))
     reports = []
-    while (report := RoundReport.read(folder / f"round-{len(reports) + 1}")) is not None:
+    while (report := RoundReport.read(inside(folder, f"round-{len(reports) + 1}"))) is not None:
         reports.append(report)
     if start is None or not reports:
         raise ValueError(
             f"{folder} holds no finished round: run `rerail train rounds --out {folder}`"
         )
-    course = [GateFigures.from_row(start["figures"])]
+    course = [start]
     for report in reports:
         course.append(report.after if report.promoted else course[-1])
     return course

@@ -1,12 +1,18 @@
-"""A run is a folder: its configuration, and records that are there whole or not at all."""
+"""A run is a folder: its configuration, and records that are there whole or not at all.
+
+A folder may come from elsewhere: what its records name, and what its links lead to, has to lie in
+it, or it is refused.
+"""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..guard.json_text import json_of
+
+Read = TypeVar("Read")
 
 
 def check_config(folder: Path, config: Mapping[str, Any], *, name: str = "config.json") -> None:
@@ -45,14 +51,48 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def read_record(path: Path) -> dict[str, Any] | None:
     """The record, or None if there is none.
 
-    Raises ValueError for a file that is no JSON object.
+    Raises ValueError for a file that is no JSON object, or a link that leads out of its folder.
+    """
+    return read_as(path, lambda record: record)
+
+
+def read_as(path: Path, make: Callable[[dict[str, Any]], Read]) -> Read | None:
+    """What `make` makes of the record, or None if there is none.
+
+    Raises ValueError for a file that is no JSON object or from which `make` cannot be had, and for
+    a link that leads out of its folder.
     """
     try:
-        record = json_of(path.read_text("utf-8"))
+        record = json_of(inside(path.parent, path.name).read_text("utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no object")
+        return make(record)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to do this part again") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is damaged (it is no object): delete it to do this part again")
-    return record
+    except OutsideError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = repr(error) if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is damaged ({why}): delete it to do this part again") from error
+
+
+class OutsideError(ValueError):
+    """A record or a link of a run's folder leads out of it."""
+
+
+def inside(folder: Path, name: object) -> Path:
+    """The file or folder of this name in a run's folder, whether it is there or not.
+
+    Raises `OutsideError` for an address elsewhere, `..`, and a link to somewhere else.
+    """
+    path = folder / str(name)
+    try:
+        if ".." not in path.relative_to(folder).parts:
+            path.resolve().relative_to(folder.resolve())
+            return path
+    except (OSError, RuntimeError, ValueError):  # ends elsewhere, or in a loop of links
+        pass
+    raise OutsideError(
+        f"{folder} names {str(name)!r}, which leads out of the folder: use only run folders that "
+        "rerail wrote, or delete that name to do this part again"
+    )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..guard.backend_transformers_identity import model_identity
-from ..guard.backend_transformers_loading import load
 from ..guard.pairs import Pair
 from .cue_finders import ExactFinder
 from .evaluation_measures import Figure, Mean, mean, share
@@ -24,17 +23,17 @@ from .pairing import PairingConfig, is_harmless_pair, make_pairs, pairs_of_rollo
 from .preference import PreferenceResult, train_preference
 from .preference_arms import train_grpo
 from .preference_config import Arm
-from .preference_models import resolved, with_adapter
 from .prompts import sandbox_prompts
 from .results_log import ResultsLog
 from .rollout_run import run_rollouts
 from .rollout_store import read_rollouts
 from .rollouts import RolloutTools
 from .round_tools import generator_and_reader, round_prompts
-from .run_folder import check_config, read_record
+from .run_folder import check_config, inside, read_record
 from .sandbox.kinds import Kind, Split
 from .sandbox_settings import SANDBOX_ROLLOUTS, SANDBOX_ROUNDS, SANDBOX_TRAINING
 from .trigger_sources import PoolSource
+from .weights import Weights
 
 BASE = "base"
 FIRST_TOKENS = 8
@@ -120,11 +119,12 @@ def measure_arms(
         if sum(arm == name for arm, _ in log.rows) == per_arm:
             continue
         told(f"arm {name}")
-        model, tokenizer = load(resolved(config.model))
+        weights = Weights(config.model)
         if name != BASE:
-            pairs = pairs if pairs is not None else _pairs(config, folder / "rollouts")
-            trained = _train(name, config, pairs, folder / name)
-            model = with_adapter(model, trained.trained).merge_and_unload()
+            pairs = pairs if pairs is not None else _pairs(config, inside(folder, "rollouts"))
+            trained = _train(name, config, pairs, inside(folder, name))
+            weights = Weights.trained(config.model, trained.trained)
+        model, tokenizer = weights.load()
         _measure(Subject.from_model(model_identity(model), model, tokenizer), name, config, log)
     return [row for row in log.rows.values() if row["arm"] in names]
 
@@ -165,7 +165,7 @@ def trainings(config: ArmsConfig, folder: Path) -> list[Trained]:
 
 def _pairs(config: ArmsConfig, folder: Path) -> list[Pair]:
     """Pairs that the exact finder and judge stand behind, as the paper's came from GPT-4o."""
-    model, tokenizer = load(resolved(config.model))
+    model, tokenizer = Weights(config.model).load()
     generator, reader = generator_and_reader(model, tokenizer, 64)
     tools = RolloutTools(generator, reader, ExactFinder(), PoolSource(), ExactJudge())
     rounds = replace(

@@ -7,7 +7,7 @@ the same command goes on: the pairs of a round are written down before it begins
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,15 +19,23 @@ from ..guard.pair_files import export_pairs, read_pairs
 from ..guard.pairs import Pair
 from ..guard.store import Store
 from ..guard.store_query import PairFilter
+from .current import Current
+from .gate_measure import Told
 from .preference_trainer import TrainingStopped
+from .round import Round
 from .round_report import RoundReport, write_summary
-from .round_tools import probe_of, shipped_student
-from .rounds import Current, Start, after, measure_start, run_round
+from .rounds import RoundsRun
 from .rounds_config import RoundsConfig
-from .run_folder import check_config, write_record
+from .run_folder import inside, write_record
 
 POINTER = "promoted.json"
 """In the watch's folder: which model to serve."""
+
+SNAPSHOT = "store-pairs.jsonl"
+"""In a round's folder: the pairs that it has taken from the store."""
+
+FAILED = "failed.json"
+"""In the folder of a round that failed: why."""
 
 _OVERLAP = timedelta(hours=1)
 """A trace is stored when it ends: pairs begun so long before the last look may be new."""
@@ -71,7 +79,7 @@ class Surroundings:
     hand_over: Callable[[Current], None] = lambda _: None
     """Called with what was promoted, after the pointer file is written."""
 
-    told: Callable[[str], None] = lambda _: None
+    told: Told = lambda _: None
     stop: threading.Event = threading.Event()  # noqa: RUF009 - never set unless given
     """Ends the watch between two looks."""
 
@@ -84,42 +92,37 @@ def watch(
     `config.num_harmful` prompts are rolled out besides, none if 0; the harmless ones keep the model
     helpful. Raises ValueError with a sentence where the run cannot begin.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    check_config(out, config.as_record())
-    probe = probe_of(config, shipped_student(config.model))
-    start = measure_start(config, probe, out / "start.json", around.told)
-    current, reports, number = resumed(config, start, out)
-    _point(out, config, current)
+    run = RoundsRun.begun(config, out, around.told)
+    current, reports, number = resumed(run)
+    point(run, current)
     name = stored_name(watching, config, current)
     last = time.monotonic()
     while not around.stop.is_set():
         if watching.max_rounds is not None and number > watching.max_rounds:
             break
-        folder = out / f"round-{number}"
-        snapshot, fresh = folder / "store-pairs.jsonl", []
+        folder = run.folder(number)
+        fresh: list[Pair] = []
         overdue = watching.every_s is not None and time.monotonic() - last >= watching.every_s
-        if not snapshot.exists():
+        if not (folder / SNAPSHOT).exists():
             fresh = new_pairs(store, name, out)
             if len(fresh) < (1 if overdue else watching.min_pairs):
                 around.stop.wait(watching.poll_s)
                 continue
             around.told(f"round {number}: {len(fresh)} new pairs")
         try:
-            if not snapshot.exists():
-                take_pairs(store, fresh, name, config, current, snapshot, around)
-            extra = list(read_pairs(snapshot))
-            report = run_round(number, config, probe, start, current, folder, around.told, extra)
+            this = run.round(number, current)
+            report = this.run(taken_pairs(this, store, fresh, name, around))
         except (ValueError, OSError, TrainingStopped) as error:
             # Said and put on record, so that the next start does not run into it again.
             around.told(f"round {number} failed and changes nothing: {error}")
             folder.mkdir(parents=True, exist_ok=True)
-            write_record(folder / "failed.json", {"reason": str(error)})
+            write_record(folder / FAILED, {"reason": str(error)})
         else:
-            before, current = current, after(report, current, config, folder)
+            before, current = current, current.after(report, config, folder)
             reports.append(report)
-            write_summary(out, start.figures, reports)
+            write_summary(out, run.start.figures, reports)
             if current is not before:
-                _point(out, config, current)
+                point(run, current)
                 name = stored_name(watching, config, current)
                 _hand_over(around, current)
         number += 1
@@ -127,19 +130,16 @@ def watch(
     return reports
 
 
-def resumed(
-    config: RoundsConfig, start: Start, out: Path
-) -> tuple[Current, list[RoundReport], int]:
+def resumed(run: RoundsRun) -> tuple[Current, list[RoundReport], int]:
     """The model, the reports and the number of the next round, from what lies in the folder."""
-    current, reports = Current(config.model, None, start.figures), []
-    number = 1
+    current, reports, number = run.first, [], 1
     while True:
-        folder = out / f"round-{number}"
+        folder = run.folder(number)
         report = RoundReport.read(folder)
         if report is not None:
-            current = after(report, current, config, folder)
+            current = current.after(report, run.config, folder)
             reports.append(report)
-        elif not (folder / "failed.json").exists():
+        elif not (folder / FAILED).exists():
             return current, reports, number
         number += 1
 
@@ -148,7 +148,7 @@ def new_pairs(store: Store, name: str, out: Path) -> list[Pair]:
     """The store's pairs of the model in service, by this name, that no round has taken yet."""
     taken: set[str] = set()
     since = None
-    for snapshot in out.glob("round-*/store-pairs.jsonl"):
+    for snapshot in out.glob(f"round-*/{SNAPSHOT}"):
         taken.update(pair.id for pair in read_pairs(snapshot))
         at = datetime.fromtimestamp(snapshot.stat().st_mtime, UTC) - _OVERLAP
         since = at if since is None else max(since, at)
@@ -156,43 +156,43 @@ def new_pairs(store: Store, name: str, out: Path) -> list[Pair]:
     return [pair for pair in store.pairs(wanted) if pair.id not in taken and pair.rejected_ids]
 
 
-def take_pairs(
-    store: Store,
-    fresh: list[Pair],
-    name: str,
-    config: RoundsConfig,
-    current: Current,
-    snapshot: Path,
-    around: Surroundings,
-) -> None:
-    """Completes the pairs and writes them down for the round."""
-    model, tokenizer = current.load()
-    around.told(f"completing {len(fresh)} pairs")
-    complete_pairs(
-        store,
-        around.continuations(model, tokenizer),
-        PairFilter(model=name, complete=False),
-        batch_size=config.batch_size,
-    )
-    snapshot.parent.mkdir(parents=True, exist_ok=True)
-    export_pairs((store.pair(pair.id) for pair in fresh), snapshot)
+def taken_pairs(
+    this: Round, store: Store, fresh: Sequence[Pair], name: str, around: Surroundings
+) -> list[Pair]:
+    """The store's pairs that the round has taken: `fresh` ones of the model in service, by this
+    name, completed and written down, where there are none yet."""
+    snapshot = inside(this.folder, SNAPSHOT)
+    if not snapshot.exists():
+        model, tokenizer = this.current.weights.load()
+        around.told(f"completing {len(fresh)} pairs")
+        complete_pairs(
+            store,
+            around.continuations(model, tokenizer),
+            PairFilter(model=name, complete=False),
+            batch_size=this.config.batch_size,
+        )
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        export_pairs((store.pair(pair.id) for pair in fresh), snapshot)
+    return list(read_pairs(snapshot))
 
 
 def stored_name(watching: WatchConfig, config: RoundsConfig, current: Current) -> str:
     """What the server in front of the current model puts into its traces."""
     if watching.served_as is not None:
         return watching.served_as
-    model, _ = current.load()
+    model, _ = current.weights.load()
     return f"{config.model}@{model_identity(model).rpartition('@')[2]}"
 
 
-def _point(out: Path, config: RoundsConfig, current: Current) -> None:
+def point(run: RoundsRun, current: Current) -> None:
+    """Puts the pointer file in place, with the address of the adapter as a server needs it."""
+    adapter = current.weights.adapter
     write_record(
-        out / POINTER,
+        run.out / POINTER,
         {
-            "name": config.model,
-            "model": current.model,
-            "adapter": None if current.adapter is None else str(current.adapter.resolve()),
+            "name": run.config.model,
+            "model": current.weights.model,
+            "adapter": None if adapter is None else str(adapter.resolve()),
         },
     )
 

@@ -15,15 +15,17 @@ from small_rounds import SMALL
 
 from rerail.guard.pair_files import read_pairs
 from rerail.train.cue_finders import ExactFinder
+from rerail.train.current import Current
 from rerail.train.gate_figures import GateFigures
 from rerail.train.prompts import sandbox_prompts
 from rerail.train.round_report import RoundReport, round_table, write_summary
 from rerail.train.round_tools import FinderJudge, probe_of, round_prompts
-from rerail.train.rounds import Current, after, run_rounds, training_settings
+from rerail.train.rounds import run_rounds
 from rerail.train.rounds_config import Finder, JudgeName, Promotion, RoundsConfig
 from rerail.train.rounds_table import runs_table
 from rerail.train.run_folder import write_record
 from rerail.train.sandbox.kinds import Kind
+from rerail.train.weights import Weights
 
 
 def _figures(harm: float, **others: Any) -> GateFigures:
@@ -80,24 +82,23 @@ def test_runs_are_averaged_and_a_rejected_round_counts_as_what_went_on(tmp_path:
 
 
 def test_a_rejected_round_changes_nothing(tmp_path: Path) -> None:
-    current = Current("base", None, _figures(0.9))
-    assert after(_report(1, False, 0.1), current, SMALL, tmp_path) is current
+    current = Current(Weights("base"), _figures(0.9))
+    assert current.after(_report(1, False, 0.1), SMALL, tmp_path) is current
 
 
 def test_what_the_next_round_trains_from(tmp_path: Path) -> None:
     (tmp_path / "training" / "adapter").mkdir(parents=True)
     (tmp_path / "model").mkdir()
-    current = Current("base", None, _figures(0.9))
-    merged = after(_report(1, True, 0.1), current, SMALL, tmp_path)
-    stacked = after(
-        _report(1, True, 0.1), current, replace(SMALL, promotion=Promotion.STACK), tmp_path
-    )
-    settings = training_settings(SMALL.training, merged, seed=5)
+    current = Current(Weights("base"), _figures(0.9))
+    merged = current.after(_report(1, True, 0.1), SMALL, tmp_path)
+    stacking = replace(SMALL, promotion=Promotion.STACK)
+    stacked = current.after(_report(1, True, 0.1), stacking, tmp_path)
+    settings = merged.to_train(SMALL.training, seed=5)
     assert (settings.model_name_or_path, settings.adapter_name_or_path) == (
         str(tmp_path / "model"),
         None,
     )
-    settings = training_settings(SMALL.training, stacked, seed=5)
+    settings = stacked.to_train(SMALL.training, seed=5)
     assert settings.model_name_or_path == "base"
     assert settings.adapter_name_or_path == str(tmp_path / "training" / "adapter")
 

@@ -18,8 +18,8 @@ from rerail.guard.backend_transformers_loading import load
 from rerail.guard.pair_completion import Continuation
 from rerail.guard.pairs import Pair
 from rerail.serve.vllm_adapters import load_adapter
+from rerail.train.current import Current
 from rerail.train.round_tools import generator_and_reader
-from rerail.train.rounds import Current
 from rerail.train.sandbox.shipped import model_folder
 from rerail.train.watch import (
     POINTER,
@@ -29,6 +29,7 @@ from rerail.train.watch import (
     stored_name,
     watch,
 )
+from rerail.train.weights import Weights
 
 QUIET = replace(SMALL, num_harmful=0, num_harmless=0)
 
@@ -43,7 +44,7 @@ def _going_on(model: Any, tokenizer: Any) -> Any:
 @pytest.fixture(scope="module")
 def name() -> str:
     """What a server of the sandbox model puts into its traces."""
-    start = Current("sandbox", None, figures=None)  # pyright: ignore[reportArgumentType]
+    start = Current(Weights("sandbox"), figures=None)  # pyright: ignore[reportArgumentType]
     return stored_name(WatchConfig(), QUIET, start)
 
 
