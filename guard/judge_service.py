@@ -31,8 +31,6 @@ class JudgeService:
         self.detector = detector
         self.max_batch = max_batch
         """At most so many sessions a call; those who came first go first."""
-        self.num_calls = 0
-        self.num_judged = 0
         self._quick = quick_one(detector)
         self._num_opening = 0
         self._waiting: list[tuple[Session, asyncio.Future[None]]] = []
@@ -128,8 +126,6 @@ class JudgeService:
             return False  # the sessions concerned raise it again
 
     def _judged(self, batch: list[tuple[Session, asyncio.Future[None]]]) -> None:
-        self.num_calls += 1
-        self.num_judged += len(batch)
         for _, done in batch:
             if not done.done():
                 done.set_result(None)

@@ -1,8 +1,7 @@
 """How a model marks its chain of thought, its answer and its tool calls in the generated text.
 
-A format is plain data. `r1` and `qwen3` have the same tags and differ only in who writes the
-opening one (R1's chat template does, Qwen3 itself does), which callers that see the prompt decide
-with `is_open` and callers that do not take from `prompt_opens`.
+A format is plain data. `r1` and `qwen3` have the same tags; who writes the opening one (R1's chat
+template does, Qwen3 itself does) is asked of the prompt, with `is_open`.
 """
 
 from collections.abc import Container
@@ -46,9 +45,6 @@ class ReasoningFormat:
 
     open_answer: str = ""
     """Text that goes from the chain of thought to the answer (harmony: its header)."""
-
-    prompt_opens: bool = False
-    """The chat template opens the chain of thought itself."""
 
     header_tags: tuple[str, ...] = ()
     """Harmony: the tags that a message's header is made of; every message has its own header."""
@@ -115,13 +111,7 @@ _THINK_TAGS = (
     Tag("</think>", Effect.CLOSE_REASONING),
     *_CALL_TAGS,
 )
-_R1 = ReasoningFormat(
-    "r1",
-    _THINK_TAGS,
-    open_reasoning="<think>\n",
-    open_answer="</think>\n\n",
-    prompt_opens=True,
-)
+_R1 = ReasoningFormat("r1", _THINK_TAGS, open_reasoning="<think>\n", open_answer="</think>\n\n")
 _QWEN3 = ReasoningFormat(
     "qwen3", _THINK_TAGS, open_reasoning="<think>\n", open_answer="</think>\n\n"
 )

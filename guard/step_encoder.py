@@ -34,8 +34,6 @@ class StepEncoder:
         self.max_readings = 1 << 12
         """Requests remembered, half a KiB at most each: a system prompt, the turns before, the
         choices of one request and the attempts at one prompt come again and again."""
-        self.num_requests_read = 0
-        """Those that had to be read."""
         self._readings: dict[bytes, float] = {}
         """Log-odds by word pieces, the one used last at the end."""
 
@@ -57,7 +55,6 @@ class StepEncoder:
         log_odds = self._readings.pop(key, None)
         if log_odds is None:
             log_odds = float(self._run(row, 0)[HARM])
-            self.num_requests_read += 1
         self._readings[key] = log_odds
         if len(self._readings) > self.max_readings:
             del self._readings[next(iter(self._readings))]

@@ -58,8 +58,8 @@ class Family:
 
     @property
     def opening(self) -> str:
-        """What the model itself writes before its chain of thought."""
-        return "" if self.form.prompt_opens else self.form.open_reasoning
+        """What the model itself writes before its chain of thought; R1's chat template does."""
+        return "" if self.form.name == "r1" else self.form.open_reasoning
 
 
 def real_tokenizer(name: str) -> Any:

@@ -232,16 +232,23 @@ def test_a_graph_that_is_none_is_refused(copy: Path) -> None:
 def test_a_request_that_comes_again_is_not_read_again() -> None:
     from rerail.guard.step_encoder import StepEncoder
 
-    encoder = StepEncoder(StudentFolder.read(SHIPPED))
+    rows: list[list[int]] = []
+
+    class Recording(StepEncoder):
+        def _run(self, row: list[int], segment_start: int) -> Any:
+            rows.append(row)
+            return super()._run(row, segment_start)
+
+    encoder = Recording(StudentFolder.read(SHIPPED))
     encoder.max_readings = 2
     texts = ["How do I kill a process?", "How do I bake bread?", "Who was Ada Lovelace?"]
     first = [float(encoder.read_requests([text])[0]) for text in texts]
     assert len(set(first)) == 3, "told apart"
-    assert encoder.num_requests_read == 3
+    assert len(rows) == 3
     assert encoder.read_requests(texts[1:]).tolist() == first[1:]
-    assert encoder.num_requests_read == 3
+    assert len(rows) == 3
     assert encoder.read_requests(texts[:1]).tolist() == first[:1], "forgotten, and read once more"
-    assert encoder.num_requests_read == 4
+    assert len(rows) == 4
 
 
 def test_no_threads_are_refused() -> None:

@@ -65,8 +65,3 @@ def test_names_and_aliases():
     assert FORMATS["openai_gptoss"] is FORMATS["harmony"]
     with pytest.raises(ValueError, match="use one of deepseek_r1, harmony, none"):
         ReasoningFormat.named("r2")
-
-
-def test_only_r1s_template_opens():
-    opens = {name for name, reasoning_format in FORMATS.items() if reasoning_format.prompt_opens}
-    assert opens == {"r1", "deepseek_r1"}
