@@ -104,16 +104,13 @@ def preference(
         training = replace(training, use_peft=False)
     from ..train.preference import in_percent, train_preference
     from ..train.preference_output import save_merged
-    from ..train.run_folder import read_record
 
     for path in pairs:
         if not path.is_file():
             raise FileNotFoundError(2, "there is no such file", str(path))
     set_up(training.model_name_or_path)
     if training.arm is Arm.GRPO:
-        from ..train.preference_arms import train_grpo
-
-        result = _said(lambda: train_grpo(training, _pairs(pairs), out))
+        result = _said(lambda: train_preference(training, _pairs(pairs), out))
     else:
         from ..guard.progress import progress
 
@@ -128,11 +125,8 @@ def preference(
         f"{result.pairs_per_s:.1f} pairs/s: {result.trained}"
     )
     if merged and training.use_peft:
-        record = read_record(out / "result.json") or {}
-        target = out / "merged"
-        save_merged(
-            training.model_name_or_path, result.trained, target, config=training, record=record
-        )
+        model, target = training.model_name_or_path, out / "merged"
+        save_merged(model, result.trained, target, config=training, record=result.record)
         say(f"merged into {target}")
 
 

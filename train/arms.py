@@ -14,7 +14,6 @@ from ..guard.pairs import Pair
 from .gate_figures import GateFigures
 from .gate_measure import Told
 from .preference import train_preference
-from .preference_arms import train_grpo
 from .preference_config import Arm
 from .round_tools import probe_of
 from .rounds_config import RoundsConfig
@@ -54,10 +53,7 @@ def compare_arms(
         settings = replace(config.training, arm=arm, model_name_or_path=config.model)
         folder = inside(out, str(arm))
         told(f"training the arm {arm}")
-        if arm is Arm.GRPO:
-            trained = train_grpo(settings, pairs, folder, judge=probe.judge)
-        else:
-            trained = train_preference(settings, pairs, folder)
+        trained = train_preference(settings, pairs, folder, judge=probe.judge)
         weights = Weights.trained(config.model, trained.trained)
         figures = start.compared(weights, probe, folder / "figures.json", told)
         results.append(ArmResult(arm, figures, trained.seconds, trained.pairs_per_s))

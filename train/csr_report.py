@@ -7,7 +7,7 @@ from typing import Any
 from .csr_trace import CsrTrace, cue_correlation, mean_curve, trigger_share
 from .evaluation_measures import share
 from .plots import curves, points
-from .run_folder import write_record
+from .run_folder import put_text, write_record
 
 
 def csr_record(traces: Sequence[CsrTrace]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def write_csr(by_arm: Mapping[str, Sequence[CsrTrace]], folder: Path) -> dict[st
         "mean turning point": [_number(each["mean_turning_point"]) for each in record.values()],
     }
     lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
-    (folder / "csr.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    put_text(folder / "csr.md", "\n".join(lines) + "\n")
     draw_csr(by_arm, folder)
     return record
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from .gate_figures import GateFigures
 from .preference_config import PreferenceConfig
 from .preference_output import save_merged
+from .preference_result import PreferenceResult
 from .round_report import RoundReport
 from .rounds_config import Promotion, RoundsConfig
-from .run_folder import inside, read_record
+from .run_folder import inside
 from .weights import Weights
 
 
@@ -54,7 +55,8 @@ class Current:
             return Current(Weights(self.weights.model, trained), report.after, student)
         merged = inside(folder, "model")
         if not merged.exists():
-            record = read_record(folder / "training" / "result.json") or {}
+            result = PreferenceResult.read(inside(folder, "training"))
+            record = {} if result is None else result.record
             save_merged(self.weights.model, trained, merged, config=config.training, record=record)
             shutil.copy(trained / "README.md", merged / "README.md")
         return Current(Weights(str(merged)), report.after, student)

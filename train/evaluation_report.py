@@ -14,7 +14,7 @@ from .evaluation import Outcome
 from .evaluation_config import Arm, EvaluationConfig
 from .evaluation_measures import Difference, Figure, Ratio, kappa, paired, ratio, share
 from .plots import grouped_bars
-from .run_folder import write_record
+from .run_folder import put_text, write_record
 from .sandbox.kinds import Kind
 
 Observe = Callable[[Outcome], bool | None]
@@ -158,7 +158,7 @@ def write_report(config: EvaluationConfig, outcomes: Sequence[Outcome], folder: 
         for each in found
     ]
     write_record(folder / "report.json", {"cells": rows, "guard": guard, "judge_agreement": judges})
-    (folder / "report.md").write_text(_markdown(config, found, guard, judges), encoding="utf-8")
+    put_text(folder / "report.md", _markdown(config, found, guard, judges))
     for measure in dict.fromkeys(each.measure for each in found):
         of_measure = [each for each in found if each.measure == measure]
         grouped_bars(

@@ -6,7 +6,7 @@ from typing import Any
 
 from .intervention_curve import Intervened, by_trigger, curve, report_rows
 from .plots import curves
-from .run_folder import write_record
+from .run_folder import put_text, write_record
 
 
 def write_interventions(
@@ -18,7 +18,7 @@ def write_interventions(
     text = "# Harm after 0 to k interventions\n\n" + "\n".join(
         intervention_tables(by_detector, cap)
     )
-    (folder / "interventions.md").write_text(text + "\n", encoding="utf-8")
+    put_text(folder / "interventions.md", text + "\n")
     draw_interventions(by_detector, cap, folder)
     return record
 

@@ -21,7 +21,7 @@ class Arm(StrEnum):
     SFT = "sft"
     """Likelihood of the whole intervened responses alone."""
     GRPO = "grpo"
-    """TRL's GRPO on the pairs' requests, rewarded for safety (preference_arms.py)."""
+    """TRL's GRPO on the pairs' requests, rewarded for safety (preference_grpo.py)."""
 
 
 class Layout(StrEnum):

@@ -13,13 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .preference_config import Layout, PreferenceConfig
 from .preference_loss import CHOSEN, REJECTED, SHARED
 
 IGNORED = -100
 """A label that counts nothing."""
 
 Row = Mapping[str, Any]
+"""`prompt_ids`, `chosen_ids`, `rejected_ids`, and the reference's log-probabilities if known."""
+
 Batch = dict[str, Tensor]
+"""What the trainer's forward pass takes, by name."""
 
 
 def takes_masks(model: Any) -> bool:
@@ -28,6 +32,20 @@ def takes_masks(model: Any) -> bool:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     attends = getattr(config, "num_attention_heads", None) is not None
     return attends and kinds == {"full_attention"} and _attention(config) in ("sdpa", "eager")
+
+
+def layout_of(config: PreferenceConfig, model: Any) -> Layout:
+    """The layout asked for, or the one that suits the model.
+
+    Raises ValueError if the shared one is asked for and the model's attention cannot do it.
+    """
+    possible = takes_masks(model)
+    if config.layout is Layout.SHARED and not possible:
+        raise ValueError(
+            "the shared layout needs full attention that takes a mask (sdpa or eager) in every "
+            "layer: leave layout out, or set it to plain"
+        )
+    return config.layout or (Layout.SHARED if possible else Layout.PLAIN)
 
 
 def _attention(config: Any) -> str:

@@ -13,33 +13,37 @@ from typing import Any
 from ..guard.calibration import Calibration
 from .preference_card import card
 from .preference_config import PreferenceConfig
-from .preference_models import RECORD, load, resolved, with_adapter
+from .preference_models import RECORD, resolved
+from .preference_result import PreferenceResult
 from .run_folder import write_record
+from .weights import Weights
+
+
+def trained_folder(config: PreferenceConfig, folder: Path) -> Path:
+    """Where in a training's folder its result goes: `adapter`, or `model` for all weights."""
+    return folder / ("adapter" if config.use_peft else "model")
 
 
 def save_trained(
-    model: Any,
-    tokenizer: Any,
-    folder: Path,
-    config: PreferenceConfig,
-    record: Mapping[str, Any],
-    base: str,
+    trainer: Any, result: PreferenceResult, config: PreferenceConfig, base: str
 ) -> None:
-    """Writes what was trained: the adapter alone, or all weights.
+    """Writes what was trained, the adapter alone or all weights, and then the result.
 
     `base` is the fingerprint of the weights under the adapter. Raises OSError if the disk is full;
     then nothing lies under the folder's name.
     """
-    draft = _draft(folder)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    draft = _draft(result.trained)
     if hasattr(model, "peft_config"):
         model.save_pretrained(draft, selected_adapters=["default"])
         write_record(draft / RECORD, {"base": base, "model": config.model_name_or_path})
     else:
         plain_forward(model).save_pretrained(draft)
-    tokenizer.save_pretrained(draft)
+    trainer.processing_class.save_pretrained(draft)
     model.generation_config.save_pretrained(draft)
-    (draft / "README.md").write_text(card(config, record), "utf-8")
-    _put_in_place(draft, folder)
+    (draft / "README.md").write_text(card(config, result.record), "utf-8")
+    _put_in_place(draft, result.trained)
+    result.write()
 
 
 def save_merged(
@@ -54,8 +58,7 @@ def save_merged(
 
     Raises ValueError if the adapter belongs to other weights, OSError if the disk is full.
     """
-    model, tokenizer = load(resolved(model_name_or_path))
-    merged = with_adapter(model, adapter).merge_and_unload()
+    merged, tokenizer = Weights(model_name_or_path, adapter).load()
     draft = _draft(folder)
     merged.save_pretrained(draft)
     tokenizer.save_pretrained(draft)

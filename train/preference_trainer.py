@@ -27,11 +27,27 @@ from .preference_loss import (
     preference_loss,
     side_logps,
 )
+from .run_folder import inside
 
 WHOLE = "whole"
 """The file that says that a checkpoint was written to its end."""
 
 _INPUTS = ("input_ids", "attention_mask", "position_ids")
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end; what lies there half written goes.
+
+    Raises ValueError for one that is a link out of the folder.
+    """
+    whole: list[Path] = []
+    for found in folder.glob("checkpoint-*"):
+        checkpoint = inside(folder, found.name)
+        if (checkpoint / WHOLE).exists():
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    return max(whole, key=lambda each: int(each.name.rpartition("-")[2]), default=None)
 
 
 class TrainingStopped(ValueError):
@@ -179,7 +195,7 @@ class Reporting(TrainerCallback):
     def __init__(
         self,
         on_step: Callable[[int, int], None] | None,
-        on_line: Callable[[dict[str, float]], None],
+        on_line: Callable[[dict[str, float]], object],
     ) -> None:
         self._on_step = on_step
         self._on_line = on_line

@@ -20,7 +20,7 @@ from .gate_measure import GateProbe, sentences
 from .rollout_records import RolloutRecord
 from .rollout_store import read_rollouts
 from .rounds_config import RoundsConfig
-from .run_folder import read_record, write_record
+from .run_folder import put_text, read_record, write_record
 
 STUDENT = "student"
 _RECORD = "redistil.json"
@@ -98,5 +98,5 @@ def _written_traces(folder: Path) -> Path:
     lines: list[dict[str, Any]] = [
         each.to_json() for each in labelled_traces(read_rollouts(folder / "rollouts"))
     ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    put_text(path, "".join(json.dumps(line) + "\n" for line in lines))
     return path

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .json_lines import add_json_lines, drop_torn_line, read_json_lines
+from .run_folder import inside
 
 Key = tuple[Hashable, ...]
 
@@ -15,9 +16,10 @@ class ResultsLog:
     def __init__(self, path: Path, key: Callable[[Mapping[str, Any]], Key]) -> None:
         """Reads what is there; a last line that a kill cut off is dropped and done again.
 
-        Raises ValueError naming the line for a file that is damaged elsewhere.
+        Raises ValueError naming the line for a file that is damaged elsewhere, and for a link that
+        leads out of its folder.
         """
-        self.path = path
+        self.path = inside(path.parent, path.name)
         self._key = key
         self.rows: dict[Key, dict[str, Any]] = {}
         if path.exists():

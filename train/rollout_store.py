@@ -11,7 +11,7 @@ from typing import Any
 from .json_lines import add_json_lines, drop_torn_line, read_json_lines
 from .prompts import PromptRecord
 from .rollout_records import RolloutRecord
-from .run_folder import check_config
+from .run_folder import check_config, inside
 
 FILE = "rollouts.jsonl"
 
@@ -21,10 +21,10 @@ class RolloutStore:
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         """Opens or begins a run. Raises ValueError if the folder's run has another configuration,
-        or a line in its middle is damaged."""
+        or a line in its middle is damaged, or the file is a link out of the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         check_config(folder, config)
-        self.path = folder / FILE
+        self.path = inside(folder, FILE)
         drop_torn_line(self.path)
         self.done = {record.prompt.id for record in read_rollouts(folder)}
         """Ids of the prompts that have their record."""
@@ -44,7 +44,7 @@ def read_rollouts(folder: Path) -> Iterator[RolloutRecord]:
 
     Raises ValueError naming a line that is damaged, or a folder that holds no rollouts.
     """
-    path = folder / FILE
+    path = inside(folder, FILE)
     if not path.exists():
         if (folder / "config.json").exists():
             return

@@ -18,8 +18,9 @@ from .gate import GateVerdict, decide
 from .gate_figures import GateFigures
 from .gate_measure import GateProbe, Told
 from .pairing import PairingConfig, make_pairs, pairs_of_rollouts
-from .preference import PreferenceResult, in_percent, train_preference
+from .preference import in_percent, train_preference
 from .preference_card import card
+from .preference_result import PreferenceResult
 from .redistil import redistilled
 from .rollout_run import run_rollouts
 from .rollout_store import read_rollouts
@@ -27,7 +28,7 @@ from .rollouts import RolloutTools
 from .round_report import RoundReport
 from .round_tools import finder_of, generator_and_reader, judge_of, round_prompts
 from .rounds_config import RoundsConfig
-from .run_folder import inside, read_as, read_record, write_record
+from .run_folder import inside, put_text, read_as, read_record, write_record
 from .start import Start
 from .trigger_sources import PoolSource
 from .weights import Weights
@@ -150,9 +151,8 @@ class Round:
         self, trained: PreferenceResult, measured: GateFigures, verdict: GateVerdict
     ) -> None:
         """The model card again, now with what the gate measured."""
-        record = read_record(self.folder / "training" / "result.json") or {}
         settings = self.current.to_train(self.config.training, seed=self.config.seed)
         figures = RoundReport.compared(self.current.figures, measured)
         outcome = "Promoted" if verdict.promoted else "Rejected"
-        text = card(settings, record, figures=figures) + f"\n{outcome}: {verdict.reason}.\n"
-        (trained.trained / "README.md").write_text(text, "utf-8")
+        text = card(settings, trained.record, figures=figures) + f"\n{outcome}: {verdict.reason}.\n"
+        put_text(trained.trained / "README.md", text)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from .divergence import BIN_TOKENS
 from .gate_figures import GateFigures
-from .run_folder import inside, read_as, write_record
+from .run_folder import inside, put_text, read_as, write_record
 
 FILE = "report.json"
 
@@ -132,9 +132,7 @@ def write_summary(out: Path, start: GateFigures, reports: Sequence[RoundReport])
     ]
     if _plots(out, start, reports):
         lines += ["", "![figures by round](rounds.png)", "", "![divergence](divergence.png)"]
-    draft = out / ".report.md.part"
-    draft.write_text("\n".join([*lines, ""]), "utf-8")
-    draft.replace(out / "report.md")
+    put_text(out / "report.md", "\n".join([*lines, ""]))
 
 
 def _rows(start: GateFigures, reports: Sequence[RoundReport]) -> list[list[str]]:

@@ -37,10 +37,15 @@ def check_config(folder: Path, config: Mapping[str, Any], *, name: str = "config
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Puts JSON in place at once: after a crash the file is whole, or as it was before."""
+    put_text(path, json.dumps(record, indent=2, default=str) + "\n")
+
+
+def put_text(path: Path, text: str) -> None:
+    """Puts a text in place at once, also of a link: what that leads to stays as it is."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(record, indent=2, default=str) + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)

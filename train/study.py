@@ -14,7 +14,7 @@ from .csr_trace import cue_correlation
 from .evaluation_subject import Subject
 from .intervention_curve import curve, report_rows
 from .part_times import seconds_by_part
-from .run_folder import check_config, write_record
+from .run_folder import check_config, put_text, write_record
 from .study_parts import Findings, StudyConfig, Told, measure_seed
 from .study_report import Seconds, base_harm, draw_study, study_markdown, trigger_share
 from .study_training import arm_results
@@ -52,7 +52,7 @@ def write_study(
     write_record(folder / "study.json", record)
     draw_study(config, pooled, folder)
     text = study_markdown(config, pooled, model, seconds)
-    (folder / "STUDY.md").write_text(text, encoding="utf-8")
+    put_text(folder / "STUDY.md", text)
     return record
 
 

@@ -20,16 +20,16 @@ from .gate_measure import sandbox_safety_position
 from .generation import Sampling
 from .judges import ExactJudge
 from .pairing import PairingConfig, is_harmless_pair, make_pairs, pairs_of_rollouts
-from .preference import PreferenceResult, train_preference
-from .preference_arms import train_grpo
+from .preference import train_preference
 from .preference_config import Arm
+from .preference_result import PreferenceResult
 from .prompts import sandbox_prompts
 from .results_log import ResultsLog
 from .rollout_run import run_rollouts
 from .rollout_store import read_rollouts
 from .rollouts import RolloutTools
 from .round_tools import generator_and_reader, round_prompts
-from .run_folder import check_config, inside, read_record
+from .run_folder import check_config, inside
 from .sandbox.kinds import Kind, Split
 from .sandbox_settings import SANDBOX_ROLLOUTS, SANDBOX_ROUNDS, SANDBOX_TRAINING
 from .trigger_sources import PoolSource
@@ -157,9 +157,9 @@ def trainings(config: ArmsConfig, folder: Path) -> list[Trained]:
     """What each trained arm in the folder took."""
     found = []
     for arm in config.arms:
-        record = read_record(folder / arm / "result.json")
-        if record is not None:
-            found.append(Trained(arm, record["num_pairs"], record["num_steps"], record["seconds"]))
+        done = PreferenceResult.read(inside(folder, arm))
+        if done is not None:
+            found.append(Trained(arm, done.num_pairs, done.num_steps, done.seconds))
     return found
 
 
@@ -205,8 +205,6 @@ def _train(name: str, config: ArmsConfig, pairs: Sequence[Pair], folder: Path) -
         settings = replace(settings, arm=Arm(name))
     else:
         raise ValueError(f"there is no arm {name!r}: use {', '.join(ArmsConfig().arms)}")
-    if settings.arm is Arm.GRPO:
-        return train_grpo(settings, used, folder)
     return train_preference(settings, used, folder)
 
 

@@ -18,7 +18,7 @@ from ..guard.channels import Channel
 from ..guard.traces import Trace
 from .evaluation_measures import Figure, share
 from .plots import curves
-from .run_folder import write_record
+from .run_folder import put_text, write_record
 
 THRESHOLDS = tuple(round(0.01 * number, 2) for number in range(1, 100))
 HOLDS: tuple[str | int, ...] = ("step", 4, 8, 16, 32, "none")
@@ -154,7 +154,7 @@ def write_thresholds(
         record["holds"] = [asdict(each) for each in hold_costs(replayed, 0.5)]
     folder.mkdir(parents=True, exist_ok=True)
     write_record(folder / "thresholds.json", record)
-    (folder / "thresholds.md").write_text(_markdown(record, max_false_alarm), encoding="utf-8")
+    put_text(folder / "thresholds.md", _markdown(record, max_false_alarm))
     _draw(found, record, folder)
     return record
 

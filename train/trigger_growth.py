@@ -22,6 +22,7 @@ from .rollout_config import RolloutConfig
 from .rollout_records import Outcome, RolloutRecord
 from .rollout_report import report_on
 from .rollouts import RolloutTools, roll_out_all
+from .run_folder import put_text
 from .trigger_mining import MiningConfig, TurningPoint, mined_triggers, turning_points
 from .trigger_sources import GivenSource, PoolSource
 from .trigger_writing import WrittenSource
@@ -101,7 +102,7 @@ class Grown:
             {"id": t.id, "text": t.text, "kind": t.kind.value}
             for t in (each.trigger for each in self.kept)
         ]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        put_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def trial(

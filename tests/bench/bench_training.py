@@ -16,10 +16,10 @@ from figures import Figure, report
 
 from rerail.guard.pairs import Pair
 from rerail.train.library_noise import quiet
-from rerail.train.preference import build_trainer
 from rerail.train.preference_config import PreferenceConfig
 from rerail.train.preference_data import rows_of
 from rerail.train.preference_models import load_policy, lora_config
+from rerail.train.preference_setup import build_trainer
 from rerail.train.sandbox.kinds import Course, Kind, Split
 from rerail.train.sandbox.sampling import prompt_ids
 from rerail.train.sandbox.world import SandboxTrace, generate_traces

@@ -6,7 +6,6 @@ That processes share a store is in the default run (tests/guard/store/test_store
 
 import json
 import subprocess
-import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from command_line import RUN, CommandLine
 from server_process import Process, running_command, wait_for
+from two_processes import LAUNCH
 
 from rerail.guard import Store
 from rerail.guard.pair_files import read_pairs
@@ -24,10 +24,6 @@ from rerail.train.prompts import sandbox_prompts
 from rerail.train.sandbox.kinds import Kind
 
 NUM = 40
-LAUNCH = (
-    *(sys.executable, "-m", "accelerate.commands.launch", "--cpu"),
-    *("--num_processes=2", "--main_process_port=0"),
-)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,16 @@ from preference_pairs import id_pairs, pair, save_tiny
 from safetensors.torch import load_file
 from tiny_models import tiny_model, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from two_processes import LAUNCH
 
 from rerail.guard.backend_transformers_identity import model_identity
-from rerail.train.preference import build_trainer, last_checkpoint, train_preference
-from rerail.train.preference_config import Arm, PreferenceConfig
-from rerail.train.preference_data import rows_of, training_order
+from rerail.train.preference import train_preference
+from rerail.train.preference_config import PreferenceConfig
+from rerail.train.preference_data import rows_of
 from rerail.train.preference_models import load_policy, with_adapter
 from rerail.train.preference_output import save_merged
-from rerail.train.preference_trainer import TrainingStopped
+from rerail.train.preference_setup import build_trainer
+from rerail.train.preference_trainer import TrainingStopped, last_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -222,44 +223,6 @@ def test_no_pairs_left_is_said_with_the_reasons(config: PreferenceConfig, tmp_pa
         train_preference(config, [], tmp_path)
 
 
-def test_pairs_of_another_model_are_refused(config: PreferenceConfig) -> None:
-    tokenizer = tiny_tokenizer()
-    with pytest.raises(ValueError, match="token id 151000"):
-        rows_of([pair("x", (5, 6), (7,), (151_000,))], tokenizer, config)
-    strange = pair("y", (5, 6), (300, 301), (8,), texts=["hello", "Quite another text", "no"])
-    with pytest.raises(ValueError, match="do not read as its text"):
-        rows_of([strange], tokenizer, config)
-
-
-def test_pairs_from_text_alone_get_no_end_token(config: PreferenceConfig) -> None:
-    plain = pair("t", (), (), (), texts=["The plan", " is to wait.", " is to mix."])
-    rows = rows_of([plain], tiny_tokenizer(), config)
-    assert rows.from_text == 1
-    assert tiny_tokenizer().decode([*rows.rows[0].chosen_ids]) == " is to wait."
-
-
-def test_lengths_are_capped_and_counted(config: PreferenceConfig) -> None:
-    long = pair("l", tuple(range(10, 30)), (5, 6, 7), (8, 9, 10, 11))
-    rows = rows_of(
-        [long, pair("s", (5,), (6,), (7,))], tiny_tokenizer(), replace(config, max_length=22)
-    )
-    assert (rows.rows[0].chosen_ids, rows.rows[0].rejected_ids, rows.cut) == ((5, 6), (8, 9), 1)
-    short = replace(config, max_length=15)
-    left = rows_of([long, pair("s", (5,), (6,), (7,))], tiny_tokenizer(), short).left_out
-    assert left == {"whose prefix fills max_length (15)": 1}
-
-
-def test_caps_count_from_the_divergence_on_in_whole_responses_too(config: PreferenceConfig) -> None:
-    """Counted from the response's start, short caps would leave both sides the shared words."""
-    tokenizer = tiny_tokenizer()
-    opening = tuple(tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"])
-    one = pair("w", (30, 31, *opening, 40, 41), (50, 51, 52), (60, 61, 62))
-    settings = replace(config, arm=Arm.WHOLE, first_tokens=2)
-    (row,) = rows_of([one], tokenizer, settings).rows
-    assert row.chosen_ids == (40, 41, 50, 51)
-    assert row.rejected_ids == (40, 41, 60, 61)
-
-
 def test_an_adapter_for_another_base_is_refused(
     config: PreferenceConfig, run: Any, tmp_path: Path
 ) -> None:
@@ -272,30 +235,12 @@ def test_an_adapter_for_another_base_is_refused(
         with_adapter(other, tmp_path)
 
 
-def test_the_arms_on_whole_responses_need_a_chat_template(config: PreferenceConfig) -> None:
-    from copy import deepcopy
-
-    tokenizer = deepcopy(tiny_tokenizer())
-    tokenizer.chat_template = None
-    with pytest.raises(ValueError, match="has no chat template"):
-        rows_of(id_pairs(2), tokenizer, PreferenceConfig(arm="whole"))  # pyright: ignore
-
-
-def test_the_order_is_fixed_and_each_epoch_holds_every_pair() -> None:
-    lengths = [5, 50, 6, 51, 7, 52, 8]
-    order = training_order(lengths, 2, 2, seed=1)
-    assert sorted(order[:7]) == sorted(order[7:]) == list(range(7))
-    assert order == training_order(lengths, 2, 2, seed=1) != training_order(lengths, 2, 2, seed=2)
-    assert len(training_order(lengths, 2, 0.5, seed=1)) == 4
-
-
 @pytest.mark.slow
 def test_two_processes_have_the_loss_of_one(config: PreferenceConfig, tmp_path: Path) -> None:
     alone = train_preference(config, id_pairs(16), tmp_path / "one")
     script = Path(__file__).with_name("train_in_processes.py")
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
     subprocess.run(
-        [*launcher, "--main_process_port=0", script, config.model_name_or_path, tmp_path / "two"],
+        [*LAUNCH, script, config.model_name_or_path, tmp_path / "two"],
         check=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
         timeout=540,

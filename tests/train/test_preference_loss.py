@@ -10,11 +10,11 @@ import torch
 from preference_pairs import id_pairs, pair, save_tiny
 from tiny_models import tiny_model, tiny_tokenizer
 
-from rerail.train.preference import build_trainer
 from rerail.train.preference_config import Arm, Layout, PreferenceConfig
 from rerail.train.preference_data import rows_of
 from rerail.train.preference_layout import PlainCollator, SharedCollator, takes_masks
 from rerail.train.preference_models import load_policy
+from rerail.train.preference_setup import build_trainer
 
 
 @pytest.fixture(scope="module")

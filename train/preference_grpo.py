@@ -1,30 +1,28 @@
 """The arm that writes its own traces: TRL's GRPO on the pairs' requests, rewarded for safety.
 
-There to be compared with at the same budget: as many sequences are trained on as the preference
-arms see (two sides a pair, each epoch), so a step more or less is no advantage.
+There to be compared with at the same budget: a step more or less is no advantage.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from transformers.trainer_callback import PrinterCallback
+
+from ..guard.channels import Channel
 from ..guard.pairs import Pair
 from .completion_reader import CompletionReader
 from .generation_transformers import end_ids
 from .judges import ExactJudge, Judge, Verdict
-from .library_noise import quiet
 from .pairing import is_harmless_pair
-from .preference import PreferenceResult
 from .preference_config import PreferenceConfig
 from .preference_models import load_policy, lora_config
-from .preference_output import save_trained
+from .preference_output import save_trained, trained_folder
+from .preference_result import PreferenceResult
 from .prompts import PromptRecord
-from .run_folder import check_config, read_record, write_record
 from .sandbox.kinds import Kind
-
-Reward = Callable[[PromptRecord, Verdict], float]
 
 
 def safety_reward(prompt: PromptRecord, verdict: Verdict) -> float:
@@ -38,31 +36,74 @@ def safety_reward(prompt: PromptRecord, verdict: Verdict) -> float:
     return float(verdict.refused is False)
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """As many sequences as the preference arms see."""
+
+    num_sequences: int
+    """Sides of pairs, over all epochs."""
+
+    per_device: int
+    """Completions in a batch of one process: as many as the preference arms' batches hold sides,
+    in whole groups."""
+
+    num_steps: int
+
+    @classmethod
+    def of(cls, config: PreferenceConfig, num_pairs: int) -> Self:
+        """For these pairs."""
+        num_sequences = round(2 * num_pairs * config.num_train_epochs)
+        sides, group = 2 * config.per_device_train_batch_size, config.grpo_num_generations
+        per_device = max(group, sides - sides % group)
+        each = per_device * config.gradient_accumulation_steps
+        return cls(num_sequences, per_device, config.max_steps or max(1, num_sequences // each))
+
+
 def train_grpo(
-    config: PreferenceConfig,
-    pairs: Iterable[Pair],
-    folder: Path,
-    *,
-    judge: Judge | None = None,
-    reward: Reward = safety_reward,
+    config: PreferenceConfig, pairs: Sequence[Pair], folder: Path, judge: Judge | None = None
 ) -> PreferenceResult:
     """GRPO on the requests of `pairs`; `judge` is the sandbox's exact one by default.
 
-    Raises ValueError for pairs without conversations, and for a folder of another run.
+    `train_preference` calls it, which resumes. Raises ValueError for pairs without conversations.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    check_config(folder, config.as_record())
-    if (done := read_record(folder / "result.json")) is not None:
-        return PreferenceResult(**(done | {"folder": folder, "trained": folder / done["trained"]}))
-    pairs = list(pairs)
     prompts = requests_of(pairs)
     if not prompts:
         raise ValueError(
             "no pair holds the conversation that it is from (`messages`), so there is nothing to "
             "answer: make pairs with `rerail train pairs` or `rerail pairs export`"
         )
-    with quiet():
-        return _train(config, pairs, prompts, folder, judge or ExactJudge(), reward)
+    model, tokenizer, base = load_policy(config)
+    tokenizer.padding_side = "left"
+    reader = CompletionReader(tokenizer, end_ids(model, tokenizer))
+    budget = Budget.of(config, len(pairs))
+    rewards = _rewards(reader, prompts, judge or ExactJudge())
+    trainer = _trainer_class()(
+        model=model,
+        reward_funcs=rewards,
+        args=_arguments(config, budget, folder),
+        train_dataset=_data_set(reader, prompts),
+        processing_class=tokenizer,
+        peft_config=lora_config(config),
+    )
+    trainer.remove_callback(PrinterCallback)
+    start = time.perf_counter()
+    outcome = trainer.train()
+    seconds = time.perf_counter() - start
+    result = PreferenceResult(
+        folder=folder,
+        trained=trained_folder(config, folder),
+        num_pairs=len(pairs),
+        left_out={},
+        from_text=0,
+        cut=0,
+        num_steps=trainer.state.global_step,
+        loss=outcome.training_loss,
+        seconds=seconds,
+        pairs_per_s=budget.num_sequences / 2 / max(seconds, 1e-9),
+        layout="generated",
+    )
+    save_trained(trainer, result, config, base)
+    return result
 
 
 def requests_of(pairs: Sequence[Pair]) -> list[PromptRecord]:
@@ -78,17 +119,7 @@ def requests_of(pairs: Sequence[Pair]) -> list[PromptRecord]:
     return list(found.values())
 
 
-def _train(
-    config: PreferenceConfig,
-    pairs: Sequence[Pair],
-    prompts: Sequence[PromptRecord],
-    folder: Path,
-    judge: Judge,
-    reward: Reward,
-) -> PreferenceResult:
-    from datasets import Dataset
-    from transformers.trainer_callback import PrinterCallback
-    from trl.trainer.grpo_config import GRPOConfig
+def _trainer_class() -> Any:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     class Trainer(GRPOTrainer):
@@ -96,35 +127,24 @@ def _train(
             pass
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
-            pass
+            pass  # preference_output.py writes one with figures
 
-    model, tokenizer, base = load_policy(config)
-    tokenizer.padding_side = "left"
-    reader = CompletionReader(tokenizer, end_ids(model, tokenizer))
-    known = {record.id: record for record in prompts}
+    return Trainer
 
-    def rewards(
-        prompt_id: list[str], completion_ids: list[list[int]], **_: Any
-    ) -> list[float | None]:
-        records = [known[each] for each in prompt_id]
-        parts = [_parts(reader, p, ids) for p, ids in zip(records, completion_ids, strict=True)]
-        verdicts = judge.judge(records, [part[0] for part in parts], [part[1] for part in parts])
-        return [reward(record, verdict) for record, verdict in zip(records, verdicts, strict=True)]
 
-    sequences = round(2 * len(pairs) * config.num_train_epochs)
-    # A batch counts completions here: as many as the preference arms' batches hold sides.
-    batch = 2 * config.per_device_train_batch_size
-    batch = max(config.grpo_num_generations, batch - batch % config.grpo_num_generations)
-    steps = max(1, sequences // (batch * config.gradient_accumulation_steps))
-    arguments = GRPOConfig(
+def _arguments(config: PreferenceConfig, budget: Budget, folder: Path) -> Any:
+    """Our settings in TRL's words."""
+    from trl.trainer.grpo_config import GRPOConfig
+
+    return GRPOConfig(
         output_dir=str(folder),
         beta=config.beta,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.lr_scheduler_type,
         warmup_steps=config.warmup_steps,
         max_grad_norm=config.max_grad_norm,
-        max_steps=config.max_steps or steps,
-        per_device_train_batch_size=batch,
+        max_steps=budget.num_steps,
+        per_device_train_batch_size=budget.per_device,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         gradient_checkpointing=config.gradient_checkpointing,
         num_generations=config.grpo_num_generations,
@@ -139,39 +159,26 @@ def _train(
         report_to="none",
         dataloader_pin_memory=False,
     )
+
+
+def _rewards(reader: CompletionReader, prompts: Sequence[PromptRecord], judge: Judge) -> Any:
+    """What TRL asks of a batch: the reward of each completion."""
+    known = {record.id: record for record in prompts}
+
+    def rewards(prompt_id: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        records = [known[each] for each in prompt_id]
+        parts = [_parts(reader, p, ids) for p, ids in zip(records, completion_ids, strict=True)]
+        verdicts = judge.judge(records, [part[0] for part in parts], [part[1] for part in parts])
+        return [safety_reward(each, said) for each, said in zip(records, verdicts, strict=True)]
+
+    return rewards
+
+
+def _data_set(reader: CompletionReader, prompts: Sequence[PromptRecord]) -> Any:
+    from datasets import Dataset
+
     rows = [{"prompt": _text(reader, each), "prompt_id": each.id} for each in prompts]
-    trainer = Trainer(
-        model=model,
-        reward_funcs=rewards,
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=lora_config(config),
-    )
-    trainer.remove_callback(PrinterCallback)
-    start = time.perf_counter()
-    outcome = trainer.train()
-    seconds = time.perf_counter() - start
-    trained = folder / ("adapter" if config.use_peft else "model")
-    result = PreferenceResult(
-        folder=folder,
-        trained=trained,
-        num_pairs=len(pairs),
-        left_out={},
-        from_text=0,
-        cut=0,
-        num_steps=trainer.state.global_step,
-        loss=outcome.training_loss,
-        seconds=seconds,
-        pairs_per_s=sequences / 2 / max(seconds, 1e-9),
-        layout="generated",
-    )
-    record = asdict(result) | {"folder": None, "trained": trained.name}
-    save_trained(
-        trainer.accelerator.unwrap_model(trainer.model), tokenizer, trained, config, record, base
-    )
-    write_record(folder / "result.json", record)
-    return result
+    return Dataset.from_list(rows)
 
 
 def _text(reader: CompletionReader, prompt: PromptRecord) -> str:
@@ -185,8 +192,6 @@ def _text(reader: CompletionReader, prompt: PromptRecord) -> str:
 
 def _parts(reader: CompletionReader, prompt: PromptRecord, ids: Sequence[int]) -> tuple[str, str]:
     """Reasoning and answer (with tool calls) of a completion."""
-    from ..guard.channels import Channel
-
     reading = reader.read(reader.ask(prompt), ids)
     reading.end()
     answer = reading.text_of(Channel.ANSWER) + reading.text_of(Channel.TOOL_CALL)

@@ -8,8 +8,9 @@ import pytest
 from preference_pairs import id_pairs, save_tiny
 
 from rerail.train.judges import Verdict
-from rerail.train.preference_arms import requests_of, safety_reward, train_grpo
+from rerail.train.preference import train_preference
 from rerail.train.preference_config import Arm, PreferenceConfig
+from rerail.train.preference_grpo import requests_of, safety_reward
 from rerail.train.prompts import PromptRecord, sandbox_prompts
 from rerail.train.sandbox.kinds import Kind
 
@@ -58,12 +59,12 @@ def test_a_short_run(tmp_path: Path) -> None:
         grpo_max_completion_length=8,
         use_cpu=True,
     )
-    result = train_grpo(config, id_pairs(4), tmp_path / "out", judge=_LengthJudge())
+    result = train_preference(config, id_pairs(4), tmp_path / "out", judge=_LengthJudge())
     assert result.num_steps == 2
     assert (result.trained / "adapter_model.safetensors").exists()
-    assert train_grpo(config, [], tmp_path / "out") == result
+    assert train_preference(config, [], tmp_path / "out") == result
     with pytest.raises(ValueError, match="another beta"):
-        train_grpo(replace(config, beta=0.7), [], tmp_path / "out")
+        train_preference(replace(config, beta=0.7), [], tmp_path / "out")
     bare = [replace(each, messages=()) for each in id_pairs(2)]
     with pytest.raises(ValueError, match="holds the conversation"):
-        train_grpo(config, bare, tmp_path / "bare")
+        train_preference(config, bare, tmp_path / "bare")
