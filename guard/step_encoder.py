@@ -36,6 +36,7 @@ class StepEncoder:
         choices of one request and the attempts at one prompt come again and again."""
         self._readings: dict[bytes, float] = {}
         """Log-odds by word pieces, the one used last at the end."""
+        self._run([self._cls, self._sep], 0)  # a graph that cannot run is refused when loaded
 
     def pieces(self, text: str, limit: int) -> list[int]:
         """Word pieces of a text; of a text longer than `limit` pieces the first and last halves."""

@@ -225,7 +225,7 @@ def test_external_data_is_refused(copy: Path) -> None:
 def test_a_graph_that_is_none_is_refused(copy: Path) -> None:
     (copy / "screen.onnx").write_bytes(b"not a graph")
     _rehash(copy, "screen.onnx")
-    with pytest.raises(DetectorFileError, match="cannot load"):
+    with pytest.raises(DetectorFileError, match="cannot be loaded"):
         StudentDetector.from_folder(copy)
 
 
@@ -241,6 +241,7 @@ def test_a_request_that_comes_again_is_not_read_again() -> None:
 
     encoder = Recording(StudentFolder.read(SHIPPED))
     encoder.max_readings = 2
+    rows.clear()  # of the one that is read when it is loaded
     texts = ["How do I kill a process?", "How do I bake bread?", "Who was Ada Lovelace?"]
     first = [float(encoder.read_requests([text])[0]) for text in texts]
     assert len(set(first)) == 3, "told apart"
