@@ -29,7 +29,9 @@ class Backend(Protocol):
     on what is kept."""
 
     @property
-    def reasoning_format(self) -> ReasoningFormat: ...
+    def reasoning_format(self) -> ReasoningFormat:
+        """How the model marks its chain of thought."""
+        ...
 
     def stream(self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]) -> TokenStream:
         """Continues `prompt` and the tokens kept after it.

@@ -34,7 +34,9 @@ class AsyncBackend(Protocol):
     """A model behind the guard that serves many streams; it knows no rollback."""
 
     @property
-    def reasoning_format(self) -> ReasoningFormat: ...
+    def reasoning_format(self) -> ReasoningFormat:
+        """How the model marks its chain of thought."""
+        ...
 
     def stream(
         self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]

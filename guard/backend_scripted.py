@@ -40,12 +40,15 @@ class ScriptedBackend:
     def stream(
         self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]
     ) -> "ScriptedStream":
+        """The next continuation, the last one again where there are no more; `sampling` as in
+        `Backend.stream`."""
         turn = min(len(self.contexts), len(self._continuations) - 1)
         self.contexts.append((kept.text, kept.known_ids()))
         left = sampling.get("max_new_tokens", 1 << 30) - len(kept)
         return ScriptedStream(self._continuations[turn], self._group, max(0, left))
 
     def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """Words and marks as pseudo-tokens, each with an id of its own."""
         return self._tokens(text)
 
     def prompt(self, request: str) -> Prompt:
@@ -78,4 +81,5 @@ class ScriptedStream:
             yield self._tokens[start : start + self._group]
 
     def close(self) -> None:
+        """Nothing more comes."""
         self._open = False

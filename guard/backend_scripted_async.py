@@ -24,16 +24,20 @@ class AsyncScriptedBackend:
 
     @property
     def reasoning_format(self) -> ReasoningFormat:
+        """The first script's."""
         return next(iter(self.scripts.values())).reasoning_format
 
     def stream(
         self, prompt: Prompt, kept: TokenTable, sampling: Mapping[str, Any]
     ) -> "AsyncScriptedStream":
+        """The next continuation of the script for the prompt's request; KeyError if there is
+        none."""
         return AsyncScriptedStream(
             self, self.scripts[prompt.request].stream(prompt, kept, sampling)
         )
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """As the script for the prompt's request does."""
         return self.scripts[prompt.request].encode(text, prompt, kept)
 
 
@@ -48,6 +52,7 @@ class AsyncScriptedStream:
 
     @property
     def finish_reason(self) -> FinishReason:
+        """Why the run ended, or would end."""
         return self._stream.finish_reason
 
     async def __aiter__(self) -> AsyncIterator[Sequence[Token]]:
@@ -56,6 +61,7 @@ class AsyncScriptedStream:
             yield tokens
 
     async def close(self) -> None:
+        """Nothing more comes; may be called again."""
         if self._open:
             self._open = False
             self._backend.num_open -= 1

@@ -109,6 +109,7 @@ class AsyncTransformersBackend:
         return stream
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """`text` as tokens that can follow the kept ones."""
         return self._vocabulary.encode(text, prompt.ids + kept.known_ids())
 
     def close(self) -> None:
@@ -196,6 +197,7 @@ class TransformersStream:
     # -- on the backend's thread --------------------------------------------------------------
 
     def run(self) -> None:
+        """Generates to the end, or until it is closed."""
         self._begun.set()
         try:
             self.finish_reason = self._backend.generate(self)

@@ -65,6 +65,8 @@ class Request:
     """Shape [rows, length]."""
 
     has_token_types: bool
+    """Whether the tokenizer gave token types, which the model then wants for new tokens too."""
+
     cache: Any | None
     """The caller's own cache, which has to hold the kept tokens in the end."""
 
@@ -72,8 +74,14 @@ class Request:
     """A row's budget of kept tokens, sampled and injected."""
 
     min_new_tokens: int
+    """Kept tokens before which no end token is sampled."""
+
     eos_ids: frozenset[int]
+    """Tokens that end a row; empty where none does."""
+
     pad_id: int
+    """What finished rows are filled up with."""
+
     passed: tuple[Any, ...]
     """Criteria of transformers' own types among the caller's: `generate` has them replace its."""
 
@@ -85,10 +93,14 @@ class Request:
     """The caller's criteria, asked by the guard only."""
 
     streamer: Any | None
+    """The caller's, fed with what is released."""
+
     started: float = field(default_factory=time.monotonic)
+    """On the monotonic clock, seconds: what `max_time` counts from."""
 
     @property
     def num_rows(self) -> int:
+        """Sequences that will be returned."""
         return self.input_ids.shape[0]
 
     @property

@@ -25,8 +25,14 @@ class Row:
     """One sequence of the call, from its prompt to its last token."""
 
     index: int
+    """Its place among the sequences of the call."""
+
     session: Session
+    """The guard's view of it."""
+
     detokenizer: Detokenizer
+    """Makes text of its ids as they come."""
+
     position: int
     """Its place in the batch that is running."""
 

@@ -70,6 +70,8 @@ class AsyncUpstreamBackend:
         return UpstreamStream(self._client, "/v1/completions", body, reader, left, turn)
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """`text` as tokens to follow the kept ones; raises UpstreamError where the upstream has to
+        be asked and cannot."""
         return await self._codec.encode(text, prompt, kept)
 
 
@@ -99,6 +101,7 @@ class UpstreamStream:
         return self._run
 
     async def close(self) -> None:
+        """Ends the request; the upstream stops generating."""
         await self._run.aclose()
 
     async def _tokens(self) -> AsyncGenerator[Sequence[Token]]:

@@ -22,12 +22,14 @@ WHY_NO_INTERVENTION = (
     "can take a cue's place: use the policy block or audit, or a server with /v1/completions "
     "(vLLM, SGLang, llama.cpp)"
 )
+"""What a caller is told who asks for the policy `intervene`."""
 
 
 class AsyncChatBackend:
     """Streams one model of an upstream without raw completions."""
 
     reasoning_format: ReasoningFormat = FORMATS["qwen3"]
+    """Reasoning comes in a field of its own and is put between these tags."""
 
     def __init__(self, client: UpstreamClient, model: str, *, max_tokens_known: bool) -> None:
         """Without `max_tokens_known` lengths that nobody asked for are the upstream's business."""

@@ -127,6 +127,7 @@ class VllmBackend:
         return self.tokenizer.decode([token_id])
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """`text` as tokens that can follow the kept ones."""
         return self._vocabulary.encode(text, prompt.ids + kept.known_ids())
 
 

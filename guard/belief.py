@@ -33,6 +33,8 @@ class BeliefWeights:
 
     cue_scale: float
     cue_bias: float
+    """Belief in a cue = scale times the log-odds of the step + bias, with what follows."""
+
     cue_safety: float
     """How much the step's log-odds of being a safety trigger count against it."""
 

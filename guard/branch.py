@@ -29,6 +29,7 @@ class Branch:
         return self._ends[position]
 
     def append(self, token: Token, author: Author) -> None:
+        """Adds a token at the end."""
         ends = self._ends
         self.tokens.append(token, author)
         ends.append((ends[-1] if ends else 0) + len(token.text))

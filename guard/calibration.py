@@ -20,6 +20,7 @@ from .json_text import json_of
 logger = logging.getLogger(__name__)
 
 FILE = "guard_config.json"
+"""Its name in a model's folder."""
 
 
 class CalibrationError(ValueError):

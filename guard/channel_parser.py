@@ -28,6 +28,7 @@ class Phase(Enum):
     """The prompt ended with the start of the model's message: the rest of its header comes."""
 
     BODY = "body"
+    """Text of the reasoning, the answer or a tool call."""
 
     BETWEEN = "between"
     """A message has ended."""
@@ -37,6 +38,8 @@ class ChannelState(NamedTuple):
     """All that the parser remembers."""
 
     channel: Channel
+    """Of the text to come."""
+
     outer: Channel
     """The channel to go back to when a tool call ends."""
 

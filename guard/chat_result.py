@@ -13,10 +13,13 @@ class ChatResult:
     """The chain of thought, without markup."""
 
     answer: str
+    """Without markup; ends with the refusal if the guard refused."""
+
     finish_reason: FinishReason
     trace: Trace
     """Everything that the guard saw and did."""
 
     @classmethod
     def of(cls, trace: Trace) -> "ChatResult":
+        """The result that a trace tells of."""
         return cls(trace.reasoning, trace.answer, trace.finish_reason, trace)

@@ -9,6 +9,7 @@ from .channels import Channel
 from .detector import Threshold, Thresholds
 
 Hold = Literal["step", "none"] | int
+""""step", "none", or a number of tokens: see `GuardConfig.hold`."""
 
 
 class Policy(StrEnum):

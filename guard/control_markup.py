@@ -46,6 +46,8 @@ class ControlMarkup(ForeignText):
         self._kept = frozenset({reasoning_format.open_reasoning.strip(), "</think>"} - {""})
 
     def neutralised(self, text: str, *, keep_think_tags: bool = False) -> str:
+        """`text` with a blank in every control string, so that no tokenizer reads it as one;
+        `keep_think_tags` leaves the tags of the chain of thought as they are."""
         kept = self._kept if keep_think_tags else frozenset()
 
         def broken(found: re.Match[str]) -> str:

@@ -46,6 +46,7 @@ class Thresholds:
     answer: Threshold
     tool_call: Threshold
     by_channel: Mapping[Channel, Threshold] = field(init=False, repr=False, compare=False)
+    """The same three, by channel."""
 
     def __post_init__(self) -> None:
         table = {
@@ -109,6 +110,7 @@ class ReadsWordsAtOnce(Detector, Protocol):
     """A detector whose `score` takes microseconds for a few words: no thread is worth that."""
 
     reads_words_at_once: bool
+    """True; its being there is what tells such a detector."""
 
     def end_step_at_once(
         self, states: Sequence[Any], steps: Sequence[str]

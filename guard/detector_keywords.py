@@ -63,18 +63,23 @@ class KeywordState:
     """One stream's state."""
 
     harmful_request: bool
+    """Whether the user's turns have words of harm."""
+
     tail: str
     """The step under way, its last characters."""
 
     probability: float
+    """Of the step so far, 0..1: a rank."""
 
 
 class KeywordDetector:
     """Regular expressions over request and step. Its probabilities are ranks, not calibrated."""
 
     thresholds = Thresholds.uniform(inside=0.95, end=0.5)
+    """Of its ranks; the same in all channels."""
 
     reads_words_at_once = True
+    """A few regular expressions over a few words."""
 
     def __init__(self) -> None:
         patterns = "\n".join((*HARM_WORDS, *GOING_ALONG, *SAFE_WORDS))
@@ -109,6 +114,7 @@ class KeywordDetector:
         return after, np.array(probabilities, dtype=np.float32)
 
     end_step_at_once = end_step
+    """Always."""
 
 
 def step_probability(step: str, *, harmful_request: bool) -> float:

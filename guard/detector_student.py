@@ -43,6 +43,8 @@ class StepContext(NamedTuple):
     """The step before, its last characters."""
 
     belief: Belief
+    """What the steps before have made of the request and of each other."""
+
     harm: float
     """Probability that the request is harmful."""
 
@@ -63,13 +65,17 @@ class VerifierUse:
     """How often the second stage ran; for benchmarks and the report."""
 
     num_steps: int = 0
+    """Steps that have ended."""
+
     num_verified: int = 0
+    """Those among them that the encoder has read."""
 
 
 class StudentDetector:
     """The ONNX student. Safe to share between streams; not between threads."""
 
     reads_words_at_once = True
+    """The screen takes microseconds a word."""
 
     def __init__(self, folder: StudentFolder, *, num_threads: int = 1) -> None:
         if num_threads < 1:

@@ -50,14 +50,20 @@ class StepJudged:
 
     channel: Channel
     text: str
+    """The step, as far as it had been read."""
+
     start: int
+    """Offset of its first character, in the text of the branch."""
+
     end: int
+    """Offset after the last character that had been read."""
 
     probability: float | None
     """Of being a compliance cue, as the verdict was reached with: a whole step's is the one at its
     end, unless it was decided inside. `None` where the detector failed or was off."""
 
     verdict: Verdict
+    """What follows from it."""
 
     complete: bool
     """Whether it had been read to its end."""
@@ -71,11 +77,13 @@ class RolledBack:
     """The text taken out, including what had been generated beyond the step."""
 
     num_tokens: int
+    """How many tokens that were, the engine's run-ahead included."""
 
     keep: int
     """Generated tokens that stay."""
 
     channel: Channel
+    """The channel of the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +91,16 @@ class TriggerInjected:
     """A safety trigger, or at the end of a refused generation the refusal, was put in."""
 
     text: str
+    """With what had to be put back of a token that a step began inside of."""
 
     num_tokens: int
+    """How many tokens that are."""
 
     trigger: Trigger | None
     """`None` for a refusal."""
 
     channel: Channel
+    """The channel that it was put in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +108,10 @@ class DetectorFailed:
     """The detector raised, or gave something that is no probability."""
 
     error: str
+    """The exception's type and message."""
+
     verdict: Verdict
+    """What follows from it, by `GuardConfig.on_detector_error`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,8 @@ class Finished:
     """The generation is over; always the last event."""
 
     trace: "Trace"
+    """Everything that the guard saw and did."""
 
 
 Event = Released | Retracted | StepJudged | RolledBack | TriggerInjected | DetectorFailed | Finished
+"""Whatever a guarded generation tells, in order; `Finished` is the last."""

@@ -22,6 +22,8 @@ class Continuation(NamedTuple):
     """What the unguarded model wrote after a cue."""
 
     text: str
+    """Up to the end of the generation, without the end token."""
+
     ids: tuple[int, ...]
     """Empty where the backend gives text only."""
 
@@ -36,7 +38,10 @@ class Completion:
     """How far it has come."""
 
     done: int
+    """Pairs completed so far."""
+
     total: int
+    """Pairs that were asked for."""
 
 
 def complete_pairs(

@@ -18,6 +18,7 @@ from .json_text import json_of
 from .pairs import Pair
 
 PairFormat = Literal["jsonl", "parquet"]
+"""JSON Lines, or Parquet (extra `train`)."""
 
 _ROWS_AT_ONCE = 256
 _TEXTS = ("prompt", "chosen", "rejected")
@@ -32,7 +33,10 @@ class Exported:
     """What an export wrote."""
 
     path: Path
+    """The file."""
+
     pairs: int
+    """How many it holds."""
 
     incomplete: int
     """Pairs whose rejected side ends where the guard cut it off. TRL would append an end-of-text

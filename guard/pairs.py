@@ -19,13 +19,23 @@ class Pair:
 
     trace_id: str
     ordinal: int
+    """Number of the intervention in its trace, from 0."""
+
     model: str
+    """`name@hash` of the model that wrote `rejected`."""
+
     messages: tuple[Message, ...]
+    """The conversation."""
+
     prompt: str
     """Rendered prompt and the steps before the cue: what both sides share."""
 
     chosen: str
+    """The trigger and what followed it."""
+
     rejected: str
+    """The cue and what followed it, as far as it is known."""
+
     prompt_ids: tuple[int, ...]
     chosen_ids: tuple[int, ...]
     rejected_ids: tuple[int, ...]
@@ -35,6 +45,8 @@ class Pair:
     """Whether `rejected` holds the original continuation to its end."""
 
     trigger_id: str | None
+    """`None` if it is not known."""
+
     probability: float | None
     """Of the cue, as the detector saw it."""
 

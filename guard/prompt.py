@@ -13,6 +13,8 @@ class Prompt:
     """What is to be continued, and what the trace should say about it."""
 
     messages: tuple[Message, ...]
+    """The conversation, for the detector and the trace."""
+
     text: str
     """Rendered, as the model sees it."""
 
@@ -23,9 +25,16 @@ class Prompt:
     """How many tokens they would be, as far as that is known, where there are no ids."""
 
     model: str = "unknown"
+    """What the trace calls the model, `name@hash`."""
+
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the sampler, for the trace."""
+
     seed: int | None = None
+    """Of the generation; also picks triggers and refusals."""
+
     topic: str | None = None
+    """What the caller files the request under, if anything."""
 
     def __post_init__(self) -> None:
         if not self.text.strip():

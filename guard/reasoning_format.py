@@ -28,7 +28,10 @@ class Tag:
     """One control tag, recognised only as exactly this text."""
 
     text: str
+    """With its brackets."""
+
     effect: Effect
+    """What follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ReasoningFormat:
     """The control markup of one family of models."""
 
     name: str
+    """As `named` takes it."""
 
     tags: tuple[Tag, ...]
     """Recognised in reasoning and answer; inside a tool call think tags are plain text."""

@@ -16,6 +16,7 @@ class RunAhead:
     """Reads a stream in a task of its own; what has come meanwhile is one group."""
 
     runs_ahead = True
+    """Such a stream needs no other task that drains it."""
 
     def __init__(self, stream: AsyncTokenStream) -> None:
         self._stream = stream
@@ -25,6 +26,7 @@ class RunAhead:
 
     @property
     def finish_reason(self) -> FinishReason:
+        """The engine's, once it has ended."""
         return self._stream.finish_reason
 
     def __aiter__(self) -> AsyncIterator[Sequence[Token]]:
@@ -44,6 +46,7 @@ class RunAhead:
         raise StopAsyncIteration
 
     async def close(self) -> None:
+        """Ends the task and the stream; what has not been read is dropped."""
         self._pump.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await self._pump

@@ -23,6 +23,7 @@ _MAX_KNOWN_WORDS = 1 << 14
 _PIECES_AT_ONCE = 1 << 11
 
 Floats = npt.NDArray[np.float32]
+"""Single precision throughout, as the graph has it."""
 
 _WEIGHTS = ["recurrent", "recurrent_bias", "heads", "heads_bias"]
 """Outputs of the graph that are its weights."""

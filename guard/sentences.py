@@ -16,6 +16,7 @@ UNSPACED_STOPS: Final = "。！？｡．؟۔।॥։።፧፨។៕။།༎᠃\
 Khmer, Burmese, Tibetan, Mongolian, Greek, Sinhala."""
 
 STOPS: Final = frozenset(SPACED_STOPS + UNSPACED_STOPS)
+"""Both kinds."""
 
 BRACKETS: Final = frozenset(")]}”’»›」』）】〉》〕］｝〗")
 """Closing marks: after a stop they belong to its sentence."""

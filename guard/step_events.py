@@ -16,12 +16,25 @@ _OPEN_SPACE = r"\s(?:[\s<]|\Z)"
 """A single blank inside a sentence is no event, and nothing is known of one at a chunk's end."""
 
 PROSE_EVENT: Final = re.compile(rf"[<{_BREAKS}{_STOPS}]|{_OPEN_SPACE}")
+"""Markup, a line break, a stop, or a blank that may be more than one."""
+
 CODE_EVENT: Final = re.compile(rf"[<{_BREAKS}]|{_OPEN_SPACE}")
+"""The same in fenced code, where a stop says nothing."""
+
 PROSE_CANDIDATE: Final = re.compile(rf"[<{_ODD_BLANKS}{_STOPS}]")
+"""Characters one of which is in every chunk that has a `PROSE_EVENT` other than spaces."""
+
 CODE_CANDIDATE: Final = re.compile(rf"[<{_ODD_BLANKS}]")
+"""The same for `CODE_EVENT`."""
 
 BLANKS: Final = re.compile(r"\s+")
+"""A run of blanks, line breaks among them."""
+
 LINE_BREAK: Final = re.compile(rf"[{_BREAKS}]")
+"""One character that breaks lines: "\\r\\n" is two."""
 
 FENCE_OPENS: Final = re.compile(r"(?:```[^`]*|~~~.*)\Z")
+"""A whole line that opens a block of code."""
+
 FENCE_CLOSES: Final = re.compile(r"\s*(?:```+|~~~+)\s*\Z")
+"""A whole line that closes it."""

@@ -35,6 +35,7 @@ class Step(NamedTuple):
     """Offset after its last character; trailing blanks belong to no step."""
 
     channel: Channel
+    """A step lies in one."""
 
     text: str
     """`text[start:end]` of the branch."""
@@ -48,6 +49,7 @@ class Piece(NamedTuple):
     """Text that is settled: known to belong to one step, or to none."""
 
     text: str
+    """May be empty where it only completes a step."""
 
     end: int
     """Offset after its last character."""

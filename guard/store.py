@@ -79,6 +79,7 @@ class Store:
         return self._location.name
 
     def close(self) -> None:
+        """Gives the connections back; iterators of this store are of no use afterwards."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:

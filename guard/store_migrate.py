@@ -13,6 +13,8 @@ from .store_location import StoreLocation
 from .store_schema import REVISIONS, VERSION_TABLE
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+"""The folder of Alembic's scripts."""
+
 _POSTGRES_LOCK = 0x7265_7261_696C  # "rerail"
 
 

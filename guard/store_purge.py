@@ -23,7 +23,10 @@ class Purged:
     """What a purge took away."""
 
     traces: int
+    """How many."""
+
     pairs: int
+    """How many."""
 
     wiped: bool
     """Whether the bytes are gone from the files too. If not, another process was reading; they go

@@ -18,11 +18,22 @@ class TraceOrder(StrEnum):
     """How a list of traces is sorted; equal ones by when they were stored, newest first."""
 
     NEWEST = "newest"
+    """Begun last, first."""
+
     OLDEST = "oldest"
+    """Begun first, first."""
+
     SCORE = "score"
+    """By the highest probability of a cue, highest first; those without one last."""
+
     INTERVENTIONS = "interventions"
+    """By number, most first."""
+
     TOKENS = "tokens"
+    """By kept tokens, most first."""
+
     DURATION = "duration"
+    """By seconds, longest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +67,10 @@ class TraceFilter:
     finish: FinishReason | None = None
     order: TraceOrder = TraceOrder.NEWEST
     limit: int | None = None
+    """So many at most; all where `None`."""
+
     offset: int = 0
+    """So many of the first are left out."""
 
     def __post_init__(self) -> None:
         check_window(self.since, self.until, self.limit)
@@ -85,6 +99,7 @@ class PairFilter:
     """Of the cue; pairs whose cue was never scored fall out."""
 
     limit: int | None = None
+    """So many at most; all where `None`."""
 
     def __post_init__(self) -> None:
         check_window(self.since, self.until, self.limit)
@@ -127,6 +142,8 @@ class Cursor:
     """How far a watcher has read; made by the store."""
 
     sequence: int = 0
+    """The highest sequence seen."""
+
     recent: frozenset[int] = frozenset()
     """Sequences seen among the latest: PostgreSQL may commit them out of order."""
 
@@ -135,6 +152,7 @@ SUMMARY_COLUMNS = (
     *(TRACES.c[name] for name in TraceSummary.__dataclass_fields__ if name != "created_at"),
     TRACES.c.created_us,
 )
+"""What `summary_of` makes a `TraceSummary` of."""
 
 TRIGGER_SUCCESS = (
     select(

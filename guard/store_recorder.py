@@ -96,5 +96,6 @@ class Recorder:
         return False
 
     def close(self) -> None:
+        """Closes the store."""
         if self._store is not None:
             self._store.close()

@@ -27,8 +27,13 @@ class TraceRows(NamedTuple):
     """Everything that one trace puts into the tables, apart from its pairs."""
 
     trace: dict[str, Any]
+    """Of the table `traces`."""
+
     channels: list[dict[str, Any]]
+    """Of the table `trace_channels`, one a channel."""
+
     interventions: list[dict[str, Any]]
+    """Of the table `interventions`, one an intervention."""
 
 
 def trace_rows(trace: Trace, *, redacted: bool) -> TraceRows:

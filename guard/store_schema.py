@@ -26,8 +26,10 @@ REVISIONS = ("0001",)
 so that opening an up-to-date store need not import Alembic (half a second)."""
 
 VERSION_TABLE = "rerail_schema"
+"""Where Alembic keeps the revision of a store."""
 
 METADATA = MetaData()
+"""All tables."""
 
 _SEQUENCE = BigInteger().with_variant(Integer(), "sqlite")
 _ID = String().with_variant(String(collation="C"), "postgresql")
@@ -92,6 +94,7 @@ INTERVENTIONS = Table(
     Column("num_injected", Integer, nullable=False),
     Index("interventions_by_trigger", "trigger_id", "succeeded"),
 )
+"""Every rollback of every trace, without its text and tokens."""
 
 PAIRS = Table(
     "pairs",

@@ -22,9 +22,16 @@ SHIPPED = Path(__file__).parent / "student"
 """The student that comes with the package."""
 
 SCREEN = "screen.onnx"
+"""The first stage's graph, a file of the folder."""
+
 ENCODER = "encoder.onnx"
+"""The second stage's."""
+
 TOKENIZER = "tokenizer.json"
+"""The tokenizer of both, as the tokenizers library has it."""
+
 MANIFEST = "manifest.json"
+"""Format, settings, and the hashes of the files."""
 
 _MAX_FILE_BYTES = 64 * 2**20
 _MAX_MANIFEST_BYTES = 2**20
@@ -42,8 +49,13 @@ class StudentSettings:
     """Everything about a student that is not in its graphs."""
 
     name: str
+    """What traces call the student, before the hash."""
+
     thresholds: Thresholds
+    """At which probabilities the guard acts, calibrated on held-out traces."""
+
     belief: BeliefWeights
+    """How its stages' readings come together."""
 
     verify_harm: float
     """Steps are verified while the request's probability of being harmful is at least this."""
@@ -87,10 +99,19 @@ class StudentFolder:
     """A checked folder, read into memory."""
 
     identity: str
+    """The name, `@`, and 12 hexadecimal digits of the manifest's hash."""
+
     settings: StudentSettings
+    """Out of the manifest."""
+
     screen: bytes
+    """A serialised ONNX model."""
+
     encoder: bytes
+    """A serialised ONNX model."""
+
     tokenizer: str
+    """A `tokenizer.json`."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -91,10 +91,12 @@ class FolderTokenizer:
         return self.backend_tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
 
     def get_vocab(self) -> dict[str, int]:
+        """Ids by token, the added ones included."""
         return self.backend_tokenizer.get_vocab(with_added_tokens=True)
 
     @property
     def all_special_tokens(self) -> list[str]:
+        """Their texts, each once."""
         added = [each.content for each in self.added_tokens_decoder.values() if each.special]
         return list(dict.fromkeys([*self.special_tokens_map.values(), *added]))
 

@@ -19,7 +19,11 @@ class Author(StrEnum):
     """Never of a kept token: the prompt has a place of its own in a trace."""
 
     SAMPLED = "sampled"
+    """By the model."""
+
     INJECTED = "injected"
+    """By the guard."""
+
     ROLLED_BACK = "rolled_back"
     """Sampled, and taken out again."""
 
@@ -59,8 +63,13 @@ class TokenTable:
     """Tokens as columns of equal length; grows at the end, and can be cut there."""
 
     ids: list[int | None] = field(default_factory=list)
+    """`None` where the backend gave text only."""
+
     texts: list[str] = field(default_factory=list)
+    """What each adds to the text; empty for a part of a character."""
+
     authors: list[Author] = field(default_factory=list)
+    """Who wrote each."""
 
     channels: list[Channel | None] = field(default_factory=list)
     """`None` for control markup, and where it was never settled."""
@@ -94,6 +103,7 @@ class TokenTable:
 
     @property
     def text(self) -> str:
+        """All of it."""
         return "".join(self.texts)
 
     def known_ids(self, start: int = 0) -> tuple[int, ...]:

@@ -18,27 +18,48 @@ class Action(StrEnum):
     """The strongest thing that the guard did in a generation."""
 
     ALLOW = "allow"
+    """Nothing."""
+
     AUDIT = "audit"
+    """Recorded a cue and let it pass."""
+
     INTERVENE = "intervene"
+    """Put a trigger in the place of a step."""
+
     BLOCK = "block"
+    """Ended the generation."""
 
 
 class FinishReason(StrEnum):
     """Why a generation ended; the first three are the OpenAI API's words."""
 
     STOP = "stop"
+    """The model ended it, or a stop string did."""
+
     LENGTH = "length"
+    """The limit on tokens did."""
+
     CONTENT_FILTER = "content_filter"
+    """The guard did."""
+
     CANCELLED = "cancelled"
+    """The caller did."""
+
     ERROR = "error"
+    """The engine failed."""
 
 
 class Scanned(StrEnum):
     """How much of the generated text a detector has read. Only `ALL` may be reported as passed."""
 
     ALL = "all"
+    """Every step."""
+
     PART = "part"
+    """Up to a failure of the detector, or to the end of a cancelled generation."""
+
     NONE = "none"
+    """Nothing: there was no detector, or it failed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +70,29 @@ class Intervention:
     """Generated tokens that stayed: the trigger begins at this index of the kept tokens."""
 
     channel: Channel
+    """The channel of the step."""
+
     step_index: int
+    """Position of the step on its branch, over all channels, from 0."""
+
     cue: str
     """Text of the step that was taken out."""
 
     probability: float | None
+    """Of the cue, as the verdict was reached with; `None` where the detector failed."""
+
     trigger_id: str | None
     """`None` for a refusal."""
 
     trigger_kind: str | None
+    """A `TriggerKind`; `None` for a refusal."""
+
     injected: str
     """Text put in: what had to be put back of a split token, then the trigger."""
 
     num_injected: int
+    """How many tokens that were."""
+
     rolled_back: TokenTable
     """The tokens taken out, with the engine's run-ahead; the pair's rejected side begins so."""
 
@@ -80,7 +111,11 @@ class Trace:
     """UTC, when the generation began."""
 
     duration_s: float
+    """From the beginning to the last event."""
+
     model: str
+    """`name@hash`, as the prompt had it."""
+
     detector: str
     """Identity of what decided, `name@hash`; "none" without a guard."""
 
@@ -91,6 +126,8 @@ class Trace:
     """The rendered prompt."""
 
     prompt_ids: tuple[int, ...]
+    """Empty in text mode."""
+
     tokens: TokenTable
     """The kept tokens after the prompt: sampled and injected."""
 
@@ -98,12 +135,20 @@ class Trace:
     """Every judged step in order of judging, those taken out included."""
 
     interventions: tuple[Intervention, ...]
+    """In order."""
+
     failures: tuple[str, ...]
     """What the detector raised, one sentence each."""
 
     action: Action
+    """The strongest one."""
+
     finish_reason: FinishReason
+    """Why it ended."""
+
     scanned: Scanned
+    """How much of it was read."""
+
     leaked_tokens: int
     """Released tokens that were taken back."""
 
@@ -114,7 +159,11 @@ class Trace:
     """All tokens sampled from the model, rolled back ones included."""
 
     policy: str
+    """As `GuardConfig.policy`."""
+
     hold: str
+    """As `GuardConfig.hold`, as text."""
+
     thresholds: Mapping[str, tuple[float, float]]
     """By channel: inside a step, at its end."""
 
@@ -122,6 +171,8 @@ class Trace:
     """Temperature and the like, as given to the backend."""
 
     seed: int | None = None
+    """As the prompt had it."""
+
     topic: str | None = None
     """What the caller files the request under, if anything."""
 
@@ -138,6 +189,7 @@ class Trace:
 
     @property
     def num_rolled_back(self) -> int:
+        """Tokens that interventions took out."""
         return sum(len(each.rolled_back) for each in self.interventions)
 
     def text_of(self, channel: Channel) -> str:
@@ -147,10 +199,12 @@ class Trace:
 
     @property
     def reasoning(self) -> str:
+        """The kept chain of thought, without markup."""
         return self.text_of(Channel.REASONING)
 
     @property
     def answer(self) -> str:
+        """The kept answer, without markup and tool calls."""
         return self.text_of(Channel.ANSWER)
 
     @property

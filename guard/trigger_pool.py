@@ -96,3 +96,4 @@ BUILT_IN: tuple[Trigger, ...] = (
         for trigger_id, text in _ANSWER.items()
     ),
 )
+"""The triggers that come with rerail."""

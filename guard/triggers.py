@@ -40,8 +40,14 @@ class Trigger:
     """One safety trigger; its text may hold the templates `{request}` and `{cue}`."""
 
     id: str
+    """What traces and the store call it."""
+
     text: str
+    """With its templates."""
+
     kind: TriggerKind
+    """What it does to the chain of thought."""
+
     in_answer: bool = False
     """For the answer and tool calls, where it speaks to the reader, and not for the reasoning."""
 

@@ -39,7 +39,9 @@ class TokenCodec(Protocol):
         """What the model is to continue."""
         ...
 
-    def reader(self, prompt: Prompt, kept: TokenTable) -> ChunkReader: ...
+    def reader(self, prompt: Prompt, kept: TokenTable) -> ChunkReader:
+        """What reads the chunks of a run that goes on after the kept tokens."""
+        ...
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
         """`text` as tokens to follow the kept ones."""
@@ -63,12 +65,15 @@ class VocabularyCodec:
         self._vocabulary = vocabulary
 
     def context(self, prompt: Prompt, kept: TokenTable) -> list[int]:
+        """Ids."""
         return [*prompt.ids, *kept.known_ids()]
 
     def reader(self, prompt: Prompt, kept: TokenTable) -> ChunkReader:
+        """Each id is a token."""
         return _VocabularyReader(self._vocabulary.stream(prompt.ids + kept.known_ids()))
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """By the tokenizer at hand."""
         return self._vocabulary.encode(text, prompt.ids + kept.known_ids())
 
 
@@ -87,12 +92,15 @@ class ServerCodec:
         self._model = model
 
     def context(self, prompt: Prompt, kept: TokenTable) -> list[int]:
+        """Ids."""
         return [*prompt.ids, *kept.known_ids()]
 
     def reader(self, prompt: Prompt, kept: TokenTable) -> ChunkReader:
+        """Each id is a token; a chunk's text is at its last."""
         return _ServedReader()
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """By `/tokenize`, checked by `/detokenize`; raises UpstreamError."""
         if not text:
             return []
         tail = (prompt.ids + kept.known_ids())[-_NUM_TAIL_IDS:]
@@ -137,12 +145,15 @@ class TextCodec:
         self.fields = fields or {}
 
     def context(self, prompt: Prompt, kept: TokenTable) -> str:
+        """Text."""
         return prompt.text + kept.text
 
     def reader(self, prompt: Prompt, kept: TokenTable) -> ChunkReader:
+        """Each chunk is a token without an id."""
         return _TextReader()
 
     async def encode(self, text: str, prompt: Prompt, kept: TokenTable) -> list[Token]:
+        """All of it as one token without an id."""
         return [Token(None, text)] if text else []
 
 
@@ -221,6 +232,7 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 
 def malformed(what: str) -> UpstreamError:
+    """The error for an answer that is not as it should be; `what` says what is wrong with it."""
     return UpstreamError(
         UpstreamFault.MALFORMED, f"the upstream answers in another form than expected: {what}"
     )

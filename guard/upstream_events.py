@@ -10,6 +10,7 @@ import re
 from .upstream_errors import UpstreamError, UpstreamFault
 
 MAX_EVENT_BYTES = 4 << 20
+"""Of one event; a server that sends more is cut off."""
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")

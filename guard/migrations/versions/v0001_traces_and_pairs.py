@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Makes the tables, as `store_schema` had them then."""
     sequence = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     id_type = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
