@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 _POSTGRES_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
@@ -44,10 +43,15 @@ class StoreLocation:
         """For messages: the file, or the URL without password and options."""
         if self.path is not None:
             return str(self.path)
-        parts = urlsplit(self.url or "")
-        user, _, host = parts.netloc.rpartition("@")
-        netloc = f"{user.split(':', 1)[0]}@{host}" if user else host
-        return urlunsplit(("postgresql", netloc, parts.path, "", ""))
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            # As it is read when it is opened: a password may hold what ends a host elsewhere.
+            url = make_url(self.url or "").set(drivername="postgresql", query={})
+        except (SQLAlchemyError, ValueError):
+            return "postgresql://"
+        return url._replace(password=None).render_as_string()
 
 
 def default_store_path(environ: Mapping[str, str]) -> Path:

@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 
 from .json_text import json_of
+from .server_address import root_of
 from .upstream_errors import UpstreamError, UpstreamFault
 from .upstream_events import EventReader
-from .upstream_settings import UpstreamSettings, root_of
+from .upstream_settings import UpstreamSettings
 
 _DONE = b"[DONE]"
 _DOWN_S = 5.0
@@ -111,6 +112,7 @@ class UpstreamClient:
         return False
 
     async def close(self) -> None:
+        """Closes all connections."""
         await self._http.aclose()
 
     async def _events(

@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 
 from .json_text import json_of
+from .server_address import root_of
 from .upstream_client import answered, new_http, refused, told
 from .upstream_errors import UpstreamError, UpstreamFault
-from .upstream_settings import UpstreamSettings, root_of
+from .upstream_settings import UpstreamSettings
 
 _ABSENT = frozenset({400, 404, 405, 422, 501})
 """Answers of a server that does not offer an endpoint, or not in this form."""
@@ -28,8 +29,13 @@ class UpstreamMode(StrEnum):
     """How an upstream is spoken to."""
 
     IDS = "ids"
+    """Raw completions, token ids in and out."""
+
     TEXT = "text"
+    """Raw completions, text in and out."""
+
     CHAT = "chat"
+    """Chat completions only: nothing can be put in."""
 
 
 class Rendering(StrEnum):
@@ -42,6 +48,7 @@ class Rendering(StrEnum):
     """llama.cpp's: text out of messages."""
 
     NONE = "none"
+    """Neither: the template of a tokenizer at hand does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +56,11 @@ class Upstream:
     """One model of a server."""
 
     root: str
+    """Its URL, without `/v1`."""
+
     model: str
+    """As the server lists it."""
+
     adapters: tuple[str, ...] = ()
     """LoRA adapters of the model that the server lists beside it."""
 
@@ -57,7 +68,11 @@ class Upstream:
     """Tokens of prompt and answer together, where the server says so."""
 
     mode: UpstreamMode
+    """What it can do, or what was asked for."""
+
     rendering: Rendering
+    """Where prompts come from."""
+
     counts_tokens: bool
     """Whether `/tokenize` counts the tokens of a text."""
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .server_address import root_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSettings:
@@ -53,20 +55,3 @@ class UpstreamSettings:
                 raise ValueError(f"{flag} is {getattr(self, name)}: give seconds above 0")
         for url in self.upstream_replica:
             root_of(url)
-
-
-def is_address(model: str) -> bool:
-    """Whether a model is named by a server's address."""
-    return model.startswith(("http://", "https://"))
-
-
-def root_of(url: str) -> str:
-    """The address below which the API lies: without `/v1`. Raises `ValueError` for what is none."""
-    if not is_address(url) or not url.partition("//")[2].strip("/") or "?" in url or "#" in url:
-        raise ValueError(f"{url!r} is no server's address: give one such as http://127.0.0.1:8000")
-    if "@" in url.partition("//")[2].partition("/")[0]:
-        raise ValueError(
-            "the server's address has a user or password in it, which messages and logs would "
-            "show: leave them out, and put its API key in RERAIL_UPSTREAM_API_KEY"
-        )
-    return url.rstrip("/").removesuffix("/v1").rstrip("/")

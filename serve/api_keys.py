@@ -106,15 +106,16 @@ def keys_from_file(path: Path, *, trusted: bool = False) -> list[ApiKey]:
 
 def _caller(name: str, options: Sequence[str], where: str, *, trusted: bool) -> Caller:
     limits: dict[str, int] = {}
-    for option in options:
+    for position, option in enumerate(options, 3):
         word, _, value = option.partition("=")
         if option == "trusted":
             trusted = True
         elif word in ("requests_per_minute", "max_concurrent") and value.isdigit() and int(value):
             limits[word] = int(value)
         else:
+            # Not quoted: it may be the rest of a key with a blank in it.
             raise ValueError(
-                f"{where}: {option!r} is no option; use trusted, requests_per_minute=N or "
+                f"{where}: word {position} is no option; use trusted, requests_per_minute=N or "
                 "max_concurrent=N"
             )
     return Caller(

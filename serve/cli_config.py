@@ -32,8 +32,11 @@ def read_config(path: Path, commands: Mapping[str, bool]) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:  # without the line itself, which may hold a key
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"--config {path} is no YAML{line}: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
+        problem = "it holds characters that no YAML file may"
         raise UsageError(f"--config {path} is no YAML: {problem}") from error
     return _section(content, "", commands, f"--config {path}")
 

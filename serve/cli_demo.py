@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from ..guard import GuardConfig
 from .cli_errors import FAILURE
-from .options import ModelChoice, Storing, default_store
+from .options import ModelChoice, Storing
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from ..guard.store import Store
 
 
 def demo(
@@ -69,18 +71,17 @@ def demo(
         finally:
             if compared:
                 show_summary(console, compared, time.monotonic() - began)
-        _say_what_next(console, storing)
+        _say_what_next(console, storing, store)
         return FAILURE if recorder.num_lost else 0
 
 
-def _say_what_next(console: "Console", storing: Storing) -> None:
+def _say_what_next(console: "Console", storing: Storing, store: "Store | None") -> None:
     from rich.text import Text
 
     command = _command()
-    if not storing.no_store:
-        place = storing.store or default_store()
-        flag = f" --store {storing.store}" if storing.store is not None else ""
-        console.print(Text(f"\nThe traces and their preference pairs are in {place}", "bold"))
+    if store is not None:
+        flag = f" --store {store.name}" if storing.store is not None else ""
+        console.print(Text(f"\nThe traces and their preference pairs are in {store.name}", "bold"))
         console.print(
             Text(
                 f"  {command} trace list --action intervene{flag}\n"

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..guard import DetectorFailed, Event, Finished, Guard, GuardConfig, Trace
-from ..guard.upstream_settings import UpstreamSettings, is_address
+from ..guard.server_address import is_address
+from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import FAILURE, UsageError, say
 from .options import ModelChoice, Sampling, Storing, default_store
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..guard.server_address import root_of
 from ..train.rounds_config import RoundsConfig
 from .cli_errors import UsageError, options_checked, say
 from .extras import need
@@ -66,6 +67,9 @@ def watch(
     """
     if vllm is not None and run.promotion != "stack":
         raise UsageError("--vllm loads adapters over one base: give --promotion stack too")
+    if vllm is not None:
+        with options_checked():  # now, and not after the first round
+            root_of(vllm, "leave them out")
     need("train")
     from ..train.watch import Surroundings, WatchConfig
     from ..train.watch import watch as run_watch

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..guard.upstream_settings import UpstreamSettings, is_address
+from ..guard.server_address import is_address, root_of
+from ..guard.upstream_settings import UpstreamSettings
 from .engine import Engine
 from .options import ModelChoice
 
@@ -21,7 +22,7 @@ class EngineChoice:
     max_model_len: int | None
     reasoning_format: str
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
-    upstream_api_key: str | None = None
+    upstream_api_key: str | None = field(default=None, repr=False)
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of vLLM's engine, by its own names."""
 
@@ -85,6 +86,8 @@ def engine_name(asked: str, model: str) -> str:
         name = "upstream" if is_address(model) else "transformers"
     if name not in ENGINES:
         raise ValueError(f"there is no engine {name!r}: use auto, {', '.join(ENGINES)}")
+    if is_address(model):
+        root_of(model)  # before a message quotes it
     if is_address(model) != (name == "upstream"):
         what = "a server's address" if is_address(model) else "no server's address"
         raise ValueError(f"{model} is {what}, so the engine {name} cannot run it: use auto")

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..guard.upstream_settings import UpstreamSettings, is_address
+from ..guard.server_address import is_address
+from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import UsageError
 from .options import ModelChoice
 

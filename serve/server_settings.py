@@ -1,7 +1,7 @@
 """How the server behaves: one dataclass, from which the command's flags are derived."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -38,7 +38,7 @@ class ServerSettings:
     served_model_name: tuple[str, ...] = ()
     """What requests call the model; by default what it was called here."""
 
-    api_key: tuple[str, ...] = ()
+    api_key: tuple[str, ...] = field(default=(), repr=False)
     """A key that requests must have; may be given several times. Other users of this machine can
     read it: prefer --api-key-file, or RERAIL_API_KEYS in the environment (separated by commas)."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..guard.json_text import json_of
+from ..guard.server_address import root_of
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Those that vLLM has room for; an adapter may have a lower one."""
@@ -64,7 +65,7 @@ def load_adapter(url: str, name: str, adapter: Path, *, timeout_s: float = 120.0
     """Has the server at `url` serve `adapter` under `name`, in place of one that had it.
 
     The folder has to be visible to the server under the same path. Raises ValueError with a
-    sentence where the server is not reached or refuses.
+    sentence for an address that is none, and where the server is not reached or refuses.
     """
     try:
         import httpx
@@ -72,10 +73,10 @@ def load_adapter(url: str, name: str, adapter: Path, *, timeout_s: float = 120.0
         raise ImportError("handing an adapter over needs httpx: pip install 'rerail[serve]'") from (
             error
         )
-    base = url.rstrip("/").removesuffix("/v1")
+    root = root_of(url, "leave them out")
     body = {"lora_name": name, "lora_path": str(adapter.resolve()), "load_inplace": True}
     try:
-        answer = httpx.post(f"{base}/v1/load_lora_adapter", json=body, timeout=timeout_s)
+        answer = httpx.post(f"{root}/v1/load_lora_adapter", json=body, timeout=timeout_s)
     except httpx.HTTPError as error:
         raise ValueError(f"{url} cannot be reached: {error}") from error
     if answer.status_code == 404:

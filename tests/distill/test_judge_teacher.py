@@ -135,5 +135,9 @@ def test_cost_is_counted() -> None:
 
 
 def test_a_wrong_address_is_refused() -> None:
-    with pytest.raises(ValueError, match="https://host/v1"):
+    with pytest.raises(ValueError, match="'judge' is no server's address: give one"):
         JudgeConfig(url="judge", model="m")
+    for url in ("https://me:SECRET@host/v1", "me:SECRET@host", "https://host/v1?key=SECRET"):
+        with pytest.raises(ValueError, match="RERAIL_JUDGE_API_KEY") as refused:
+            JudgeConfig(url=url, model="m")
+        assert "SECRET" not in str(refused.value)

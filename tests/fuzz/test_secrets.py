@@ -24,6 +24,46 @@ COMMANDS = {
         "run", "--model", f"http://me:{SECRET}@127.0.0.1:9/v1", "hello",
         "--upstream-retries", "0",
     ),
+    "a password with a slash in an upstream's address": (
+        "run", "--model", f"http://me:{SECRET[:9]}/{SECRET[9:]}@127.0.0.1:9/v1", "hello",
+    ),
+    "a key behind an upstream's address": (
+        "run", "--model", f"http://127.0.0.1:9/v1?key={SECRET}", "hello",
+    ),
+    "a password in the address of a model that another engine is to run": (
+        "serve", f"http://me:{SECRET}@127.0.0.1:9/v1", "--engine", "vllm",
+    ),
+    "a password in an address in capitals": (
+        "serve", f"HTTP://me:{SECRET}@127.0.0.1:9/v1", "--upstream-wait-s", "0",
+    ),
+    "a password in a replica's address": (
+        "serve", "http://127.0.0.1:9", "--upstream-replica", f"http://me:{SECRET}@127.0.0.1:9",
+    ),
+    "a password in a judge's address": (
+        "eval", "--out", "results", "--prompts", "p.jsonl", "--arms", "base", "--judge", "rubric",
+        "--judge-model", "m", "--judge-url", f"http://me:{SECRET}@127.0.0.1:9/v1",
+    ),
+    "a key behind a judge's address": (
+        "eval", "--out", "results", "--prompts", "p.jsonl", "--arms", "base", "--judge", "rubric",
+        "--judge-model", "m", "--judge-url", f"http://127.0.0.1:9/v1?key={SECRET}",
+    ),
+    "a password in the address of a teacher's judge": (
+        "distill", "--from-store", "--out", "student", "--teacher", "judge", "--judge-model", "m",
+        "--judge-url", f"http://me:{SECRET}@127.0.0.1:9/v1",
+    ),
+    "a password in the address of a vLLM server": (
+        "train", "watch", "--out", "watch", "--promotion", "stack",
+        "--vllm", f"http://me:{SECRET}@127.0.0.1:9",
+    ),
+    "a key in a line of the settings that is no YAML": (
+        "--config", "wrong.yaml", "serve",
+    ),
+    "a key with a blank in it, in the file of keys": (
+        "serve", "--api-key-file", "keys.txt",
+    ),
+    "a database's password with a slash in it": (
+        "trace", "list", "--store", f"postgresql://me:a/{SECRET}@127.0.0.1:9/traces",
+    ),
     "a server's key beside a wrong option": (
         "serve", "--api-key", SECRET, "--port", "-1",
     ),
@@ -43,7 +83,11 @@ SLOW = "a judge's key"
 def test_a_command_that_fails_says_no_secret(name: str, tmp_path: Path) -> None:
     rerail = CommandLine(tmp_path)
     (tmp_path / "p.jsonl").write_text('{"request": "hi", "kind": "harmless"}\n')
+    (tmp_path / "wrong.yaml").write_text(f'serve:\n  api-key: "{SECRET}" "x"\n')
+    (tmp_path / "keys.txt").write_text(f"team 0123456789abcdef {SECRET}\n")
     done = rerail(*COMMANDS[name])
+    for given in ("wrong.yaml", "keys.txt"):
+        (tmp_path / given).unlink()
     assert done.code in (1, 2), done
     assert SECRET[:8] not in done.out + done.err
     for path in tmp_path.rglob("*"):

@@ -22,10 +22,11 @@ from rerail.guard import (
 from rerail.guard.backend_upstream import AsyncUpstreamBackend, run_seed
 from rerail.guard.judge_service import JudgeService
 from rerail.guard.loop_async import guarded_async
+from rerail.guard.server_address import root_of
 from rerail.guard.upstream_client import UpstreamClient
 from rerail.guard.upstream_codecs import TextCodec
 from rerail.guard.upstream_errors import UpstreamError, UpstreamFault
-from rerail.guard.upstream_settings import UpstreamSettings, root_of
+from rerail.guard.upstream_settings import UpstreamSettings
 
 CUE = "say Fine so far. A wicked thing. More.</think>\n\nDone."
 

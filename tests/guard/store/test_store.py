@@ -14,9 +14,10 @@ import pytest
 from rerail.guard.channels import Channel
 from rerail.guard.decision import Verdict
 from rerail.guard.store import Store
+from rerail.guard.store_cursor import Cursor
 from rerail.guard.store_errors import NotInStore, StoreError
 from rerail.guard.store_location import StoreLocation, default_store_path
-from rerail.guard.store_query import Cursor, TraceFilter, TraceOrder
+from rerail.guard.store_query import TraceFilter, TraceOrder
 from rerail.guard.traces import Action, FinishReason, Trace
 
 MakeTrace = Callable[..., Trace]
@@ -253,6 +254,9 @@ def test_places(tmp_path: Path) -> None:
         place = StoreLocation.parse(f"{scheme}://me:secret@db:5432/traces?password=secret")
         assert place.url == "postgresql+psycopg://me:secret@db:5432/traces?password=secret"
         assert place.name == "postgresql://me@db:5432/traces"
+    for password in ("pa/ss", "pa?ss", "pa#ss", "[pass", "pa:ss"):
+        place = StoreLocation.parse(f"postgresql://me:{password}@db:5432/traces")
+        assert place.name == "postgresql://me@db:5432/traces", "ends where the driver ends it"
     for wrong in ("", "mysql://db/x", "sqlite://", "sqlite:///:memory:"):
         with pytest.raises(ValueError, match="give"):
             StoreLocation.parse(wrong)

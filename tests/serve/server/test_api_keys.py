@@ -38,7 +38,7 @@ def test_keys_are_kept_as_hashes(tmp_path: Path) -> None:
         (f"team {KEY[:15]}", "shorter than 16"),
         ("team sha256:12", "64 hexadecimal"),
         (f"te/am {KEY}", "line 1"),
-        (f"team {KEY} admin", "'admin' is no option"),
+        (f"team {KEY} admin", "word 3 is no option"),
         (f"team {KEY} max_concurrent=0", "is no option"),
         (f"a {KEY}\nb {KEY[:15]}", "line 2"),
     ],
