@@ -1,6 +1,6 @@
 """`rerail trace browse`: traces with keys, thresholds to try, steps to label by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -8,7 +8,7 @@ try:
     from textual.app import App, ComposeResult
     from textual.binding import Binding, BindingType
     from textual.containers import Horizontal
-    from textual.widgets import Footer, Input, OptionList, Static
+    from textual.widgets import Footer, Input, OptionList
     from textual.widgets.option_list import Option
 except ImportError as error:
     raise ImportError("browsing needs Textual: pip install 'rerail[viewer]'") from error
@@ -18,12 +18,13 @@ from rich.text import Text
 from ..guard.store import Store
 from ..guard.store_errors import StoreError
 from ..guard.store_query import TraceFilter, TraceSummary
+from .browse_status import Status
 from .browse_steps import Steps
 from .label_book import LabelBook, Mark
-from .story import Firing, Kind, Story
+from .story import Kind, Story
 from .themes import THEMES
 from .visible import one_line, visible
-from .wording import CHANNELS, count, cue_word, cue_words, score_text
+from .wording import score_text
 
 _STEP = 0.05
 _LIST_WIDTH = 40
@@ -83,12 +84,9 @@ class Browser(App[None]):
         self._book = book
         self._at = at
         self._words = ""
-        self._harmful = False
-        self._marks: dict[int, Mark] = {}
-        self._note = ""
         self._starts_with = theme
         self.steps = Steps(THEMES[theme])
-        self._status = Static(id="status", markup=False)
+        self._status = Status(self.steps)
 
     def compose(self) -> ComposeResult:
         options = [Option(self._title(each), id=str(i)) for i, each in enumerate(self._summaries)]
@@ -118,7 +116,7 @@ class Browser(App[None]):
         """The next cue after the selected step, or before it; from the last one to the first."""
         cues, at = self.steps.cues, self.steps.selected
         if not cues:
-            self._say("this trace has no cue")
+            self._status.show("this trace has no cue")
         elif by > 0:
             self.steps.select(next((cue for cue in cues if cue > at), cues[0]))
         else:
@@ -129,7 +127,7 @@ class Browser(App[None]):
         if self.steps.rows and self.steps.rows[at].kind is Kind.REMOVED:
             self.steps.fold(self.steps.folded ^ {at})
         else:
-            self._say("only a rolled-back branch can be folded: g goes to the next one")
+            self._status.show("only a rolled-back branch can be folded: g goes to the next one")
 
     def action_fold_all(self) -> None:
         rows = enumerate(self.steps.rows)
@@ -167,18 +165,18 @@ class Browser(App[None]):
 
     def action_mark(self, letter: str) -> None:
         """Labels the selected step, in the file at once."""
-        marks = dict(self._marks)
+        marks = dict(self.steps.labels)
         marks.pop(self.steps.selected, None)
         if letter:
             marks[self.steps.selected] = Mark(letter)
-            self._harmful = self._harmful or letter == Mark.CUE
+            self._status.harmful = self._status.harmful or letter == Mark.CUE
         if self._write(marks):
-            self._say(f"{'marked' if letter else 'unmarked'} in {self._book.path}")
+            self._status.show(f"{'marked' if letter else 'unmarked'} in {self._book.path}")
 
     def action_harmful(self) -> None:
-        self._harmful = not self._harmful
-        if not self._marks or self._write(self._marks):
-            self._say(f"the request counts as {'harmful' if self._harmful else 'harmless'}")
+        harmful = self._status.harmful = not self._status.harmful
+        if not self.steps.labels or self._write(self.steps.labels):
+            self._status.show(f"the request counts as {'harmful' if harmful else 'harmless'}")
 
     def action_traces(self) -> None:
         traces = self.query_one("#traces")
@@ -192,7 +190,7 @@ class Browser(App[None]):
         self.steps.focus()
 
     def on_steps_moved(self) -> None:
-        self._show_status()
+        self._status.show()
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -200,30 +198,28 @@ class Browser(App[None]):
         try:
             story = Story.of(self._store.get(self._summaries[at].id))
         except StoreError as error:  # purged since the list was made
-            self._say(str(error))
+            self._status.show(str(error))
             return
         self._at = at
-        self._marks = self._book.marks(story)
-        known = self._book.harmful(story)
-        self._harmful = bool(known)
-        self._note = ""
-        self.steps.open(story, self._marks)
+        self._status.place = f"trace {at + 1} of {len(self._summaries)}"
+        self._status.harmful = bool(self._book.harmful(story))
+        self.steps.open(story, self._book.marks(story))
         self.query_one("#traces", OptionList).highlighted = at
-        self._show_status()
+        self._status.show()
 
     def _try(self, threshold_end: float | None) -> None:
         self.steps.threshold_end = threshold_end
         self.steps.refresh()
-        self._show_status()
+        self._status.show()
 
-    def _write(self, marks: dict[int, Mark]) -> bool:
+    def _write(self, marks: Mapping[int, Mark]) -> bool:
         assert self.steps.story is not None
         try:
-            self._book.write(self.steps.story, marks, harmful=self._harmful)
+            self._book.write(self.steps.story, marks, harmful=self._status.harmful)
         except (ValueError, OSError) as error:
-            self._say(f"not marked: {error}")
+            self._status.show(f"not marked: {error}")
             return False
-        self._marks = self.steps.labels = marks
+        self.steps.labels = marks
         self.steps.refresh()
         return True
 
@@ -237,49 +233,9 @@ class Browser(App[None]):
         later = [*range(self._at + 1, len(self._summaries)), *range(self._at)]
         at = next((index for index in later if self._summaries[index].id in ids), None)
         if at is None:
-            return self._say(f"no trace holds {visible(self._words)!r}")
+            return self._status.show(f"no trace holds {visible(self._words)!r}")
         self._open(at)
         self.steps.select(self.steps.find(self._words, -1) or 0)
-
-    def _say(self, words: str) -> None:
-        self._note = words
-        self._show_status()
-
-    def _show_status(self) -> None:
-        width = max(20, self.size.width - 2)
-        lines = [self._step_words(), self._note or self._threshold_words()]
-        self._note = ""
-        words = "\n".join(one_line(line, width) for line in lines)
-        self._status.update(Text(words))
-
-    def _step_words(self) -> str:
-        steps = self.steps
-        if not steps.rows or steps.story is None:
-            return "nothing was generated"
-        row = steps.rows[steps.selected]
-        words = [f"trace {self._at + 1} of {len(self._summaries)}", CHANNELS[row.channel]]
-        if row.number is not None:
-            words.append(f"step {row.number + 1}, score {score_text(row.score)}")
-        if steps.selected in self._marks:
-            words.append(f"marked {self._marks[steps.selected].name.lower()}")
-        if self._marks:
-            words.append(f"request {'harmful' if self._harmful else 'harmless'} (h)")
-        if row.kind is Kind.REMOVED:
-            words.append(f"{cue_word(row)} {cue_words(row, steps.story)}")
-        elif row.kind is not Kind.STEP:
-            words.append(row.kind.value)
-        return "; ".join(words)
-
-    def _threshold_words(self) -> str:
-        firings = [self.steps.firing(index) for index in range(len(self.steps.rows))]
-        fires, unknown = firings.count(Firing.FIRES), firings.count(Firing.UNKNOWN)
-        end = self.steps.threshold_end
-        if end is None:
-            return f"recorded thresholds: {count(fires, 'step')} fired (+ and - try others)"
-        words = f"threshold {end:.2f}: {count(fires, 'step')} would fire (marked !)"
-        if unknown:
-            words += f", {unknown} cannot be told, being cut off before the end (marked ?)"
-        return f"{words}; after the first the text would have gone on differently"
 
     def _title(self, summary: TraceSummary) -> Text:
         score = score_text(summary.max_score)

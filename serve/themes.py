@@ -59,51 +59,58 @@ class Theme:
 _NONE = Style.null()
 
 
-def _coloured(
-    name: str,
-    levels: tuple[str, ...],
-    *,
-    word: str,
-    quiet: str,
-    markup: str,
-    removed: str,
-    trigger: str,
-    good: str,
-    caution: str,
-    strong: str,
-    alarm: str,
-) -> Theme:
-    """A theme for one background. `good`: injected, allowed; `caution`: refused, audited; `strong`:
-    intervened; `alarm`: a cue, blocked."""
-    style = Style.parse
-    return Theme(
-        name=name,
-        levels=tuple(map(style, levels)),
-        rows={
-            Kind.PASSED: _NONE,
-            Kind.UNJUDGED: _NONE,
-            Kind.MARKUP: style(markup),
-            Kind.REMOVED: style(removed),
-            Kind.TRIGGER: style(trigger),
-            Kind.REFUSAL: style(caution),
-        },
-        word=style(word),
-        quiet=style(quiet),
-        alarm=style(alarm),
-        added=style(good),
-        flash=style("bold #ffffff on #d70000"),
-        actions={
-            Action.ALLOW: style(good),
-            Action.AUDIT: style(caution),
-            Action.INTERVENE: style(strong),
-            Action.BLOCK: style(alarm),
-        },
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Palette:
+    """The colours of one background, each in rich's words for a style."""
+
+    levels: tuple[str, ...]
+    word: str
+    quiet: str
+    markup: str
+    removed: str
+    trigger: str
+    good: str
+    """Of what was injected or allowed."""
+
+    caution: str
+    """Of what was refused or audited."""
+
+    strong: str
+    """Of interventions."""
+
+    alarm: str
+    """Of cues and blocks."""
+
+    def theme(self, name: str) -> Theme:
+        """What is drawn in these colours."""
+        style = Style.parse
+        return Theme(
+            name=name,
+            levels=tuple(map(style, self.levels)),
+            rows={
+                Kind.PASSED: _NONE,
+                Kind.UNJUDGED: _NONE,
+                Kind.MARKUP: style(self.markup),
+                Kind.REMOVED: style(self.removed),
+                Kind.TRIGGER: style(self.trigger),
+                Kind.REFUSAL: style(self.caution),
+            },
+            word=style(self.word),
+            quiet=style(self.quiet),
+            alarm=style(self.alarm),
+            added=style(self.good),
+            flash=style("bold #ffffff on #d70000"),
+            actions={
+                Action.ALLOW: style(self.good),
+                Action.AUDIT: style(self.caution),
+                Action.INTERVENE: style(self.strong),
+                Action.BLOCK: style(self.alarm),
+            },
+        )
 
 
-DARK = _coloured(
-    "dark",
-    (
+DARK = Palette(
+    levels=(
         "none", "#d7d7af", "#ffd787", "#ffd75f", "#ffaf5f", "#ff875f", "bold #ff5f5f",
         "bold #ffffff on #870000", "bold #ffffff on #af0000", "bold #ffffff on #d70000",
     ),
@@ -116,11 +123,10 @@ DARK = _coloured(
     caution="bold #ffd75f",
     strong="bold #ff875f",
     alarm="bold #ff5f5f",
-)  # fmt: skip
+).theme("dark")  # fmt: skip
 
-LIGHT = _coloured(
-    "light",
-    (
+LIGHT = Palette(
+    levels=(
         "none", "#5f5f00", "#875f00", "#af5f00", "#d75f00", "bold #d75f00", "bold #d70000",
         "bold #870000 on #ffd7d7", "bold #870000 on #ffafaf", "bold #ffffff on #d70000",
     ),
@@ -133,7 +139,7 @@ LIGHT = _coloured(
     caution="bold #875f00",
     strong="bold #d75f00",
     alarm="bold #d70000",
-)  # fmt: skip
+).theme("light")  # fmt: skip
 
 _BOLD = Style(bold=True)
 
