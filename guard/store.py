@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from .pairs import Pair, pairs_of
 from .store_codec import pair_body, pair_of, trace_of
+from .store_cursor import Cursor
 from .store_engine import open_engine, read, write
 from .store_errors import NotInStore, StoreError
 from .store_location import StoreLocation
@@ -24,7 +25,6 @@ from .store_purge import Purged, delete_rows, held_ids, wipe
 from .store_query import (
     SUMMARY_COLUMNS,
     TRIGGER_SUCCESS,
-    Cursor,
     PairFilter,
     TraceFilter,
     TraceSummary,
@@ -43,9 +43,6 @@ Result = TypeVar("Result")
 
 _PAGE = 64
 """Bodies read at once."""
-
-_OVERLAP = 1024
-"""Sequences that a watcher looks at again, for commits that came out of order."""
 
 
 class Store:
@@ -162,28 +159,14 @@ class Store:
 
     def newest(self) -> Cursor:
         """Where a watcher starts who wants only what is stored from now on."""
-        query = select(TRACES.c.sequence).order_by(TRACES.c.sequence.desc()).limit(_OVERLAP)
-        latest = self._read(lambda connection: list(connection.execute(query).scalars()))
-        return Cursor(max(latest, default=0), frozenset(latest))
+        return self._read(Cursor.at_end)
 
     def newer(self, cursor: Cursor, *, limit: int = 500) -> tuple[list[TraceSummary], Cursor]:
         """What has been stored since, in order of storing, and the cursor for the next call.
 
         Each trace comes exactly once, also one that began before others that were stored earlier.
         """
-        query = (
-            select(*SUMMARY_COLUMNS)
-            .where(TRACES.c.sequence > cursor.sequence - _OVERLAP)
-            .where(TRACES.c.sequence.not_in(cursor.recent))
-            .order_by(TRACES.c.sequence)
-            .limit(limit)
-        )
-        rows = self._read(lambda connection: list(connection.execute(query)))
-        found = [summary_of(row) for row in rows]
-        sequences = {each.sequence for each in found}
-        high = max(sequences | {cursor.sequence})
-        recent = (seen for seen in cursor.recent | sequences if seen > high - _OVERLAP)
-        return found, Cursor(high, frozenset(recent))
+        return self._read(lambda connection: cursor.read(connection, limit))
 
     def pairs(self, wanted: PairFilter | None = None) -> Iterator[Pair]:
         """The pairs that are wanted, oldest first; those purged meanwhile are left out."""

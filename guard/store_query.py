@@ -137,17 +137,6 @@ class TraceSummary:
     """The beginning of the last user turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a watcher has read; made by the store."""
-
-    sequence: int = 0
-    """The highest sequence seen."""
-
-    recent: frozenset[int] = frozenset()
-    """Sequences seen among the latest: PostgreSQL may commit them out of order."""
-
-
 SUMMARY_COLUMNS = (
     *(TRACES.c[name] for name in TraceSummary.__dataclass_fields__ if name != "created_at"),
     TRACES.c.created_us,
