@@ -28,8 +28,9 @@ class Engine(Protocol):
 
     @property
     def stored_name(self) -> str:
-        """What traces call the model: of one in this process the first of its names and a
-        fingerprint of its weights, `name@fingerprint`; of an upstream's its name there."""
+        """What traces call the model, whatever requests call it: of one in this process the
+        folder or name that it was loaded by and a fingerprint of its weights,
+        `name@fingerprint`; of an upstream's its name there."""
         ...
 
     @property

@@ -33,21 +33,21 @@ class VllmEngine:
     def __init__(
         self,
         engine: Any,
-        tokenizer: Any | None = None,
         *,
+        loaded_name: str,
         model_names: Sequence[str],
         reasoning_format: str = "auto",
         adapters: Mapping[str, Path] | None = None,
     ) -> None:
-        if tokenizer is None:
-            tokenizer = engine_tokenizer(engine)
-        assert tokenizer is not None
+        """`loaded_name` is the folder or name that the model was loaded by, `model_names` what
+        requests call it. Raises `ValueError` for a reasoning format that is unknown."""
+        tokenizer = engine_tokenizer(engine)
         named = format_named(reasoning_format)
         self.backend = VllmBackend(engine, tokenizer, reasoning_format=named)
         self.backend.adapters = lora_requests(adapters or {})
         self.adapters: Mapping[str, str] = {name: name for name in self.backend.adapters}
         self.model_names = (*model_names, *self.adapters)
-        self.stored_name = engine_identity(engine, self.model_names[0])
+        self.stored_name = engine_identity(engine, loaded_name)
         self.max_model_len = self.backend.max_positions
         self.options: Mapping[str, Option] = vllm_fields(len(tokenizer), self.backend.check)
         self._engine = engine
@@ -76,6 +76,7 @@ def new_vllm_engine(choice: "EngineChoice", kind: type[VllmEngine] = VllmEngine)
     engine = _started(arguments | dict(choice.engine_args))
     return kind(
         engine,
+        loaded_name=choice.model.model,
         model_names=choice.names,
         reasoning_format=choice.reasoning_format,
         adapters=choice.adapters,

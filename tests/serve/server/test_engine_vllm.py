@@ -37,7 +37,7 @@ def running(vllm_running: Any, detector: WordDetector) -> Iterator[Running]:
     def run(server: DrainingServer) -> None:
         vllm_running.thread.run(server.serve())  # the engine belongs to this loop
 
-    engine = Shared(vllm_running.engine, vllm_running.tokenizer, model_names=["talker"])
+    engine = Shared(vllm_running.engine, loaded_name="sandbox", model_names=["talker"])
     with serving(engine, detector=detector, run=run) as server:
         yield server
 
@@ -55,6 +55,8 @@ def test_streamed_and_whole_are_the_same_and_so_are_interventions(
     calm = unstreamed(client, QUESTION, **options)
     assert streamed(client, QUESTION, **options) == calm
     assert {each.action for each in running.traces} == {Action.ALLOW}
+    (stored,) = {each.model for each in running.traces}
+    assert stored.startswith("sandbox@"), "as with any engine: not what requests call it"
     detector.at_end = [running.traces[0].steps[2].text]
     guarded = unstreamed(client, QUESTION, **options)
     assert Action.INTERVENE in {each.action for each in running.traces[-2:]}
