@@ -18,7 +18,7 @@ from ..guard.belief import BeliefWeights
 from ..guard.step_encoder import CUE, HARM, SAFETY
 from .belief_fit import ScoredTrace
 
-Array = npt.NDArray[np.float64]
+_Array = npt.NDArray[np.float64]
 
 _RANGES: dict[str, tuple[float, float]] = {
     "harm_scale": (0.3, 0.8),
@@ -38,6 +38,9 @@ not carry over to other models. Scales and biases are bounded above, so that the
 crowd against 1, where no threshold can be told from the next."""
 
 
+_NUM_SEARCHES = 4
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmShares:
     """Shares of traces that may be interrupted, by kind. Each source apart is a kind of its own,
@@ -49,7 +52,8 @@ class AlarmShares:
 
 
 class Bench:
-    """The held-out traces as arrays, ready to be scored with any weights."""
+    """The held-out traces as arrays, ready to be scored with any weights; `touchy` and `apart` are
+    sources, see `DistillConfig`."""
 
     def __init__(
         self, traces: Sequence[ScoredTrace], touchy: Sequence[str], apart: Sequence[str] = ()
@@ -78,7 +82,7 @@ class Bench:
         self.apart = apart
         self.sources = np.array([trace.source for trace in traces])
 
-    def probabilities(self, w: BeliefWeights) -> Array:
+    def probabilities(self, w: BeliefWeights) -> _Array:
         """`guard.belief` over all traces at once, `[traces, steps]`; 0 where there is no step."""
         evidence = np.zeros(len(self.reading))
         history = np.zeros(len(self.reading))
@@ -97,15 +101,15 @@ class Bench:
             found[:, index] = along * _sigmoid(w.harm_scale * self.reading + w.harm_bias + evidence)
         return np.where(self.real, found, 0.0)
 
-    def threshold(self, found: Array, shares: AlarmShares) -> float:
+    def threshold(self, found: _Array, shares: AlarmShares) -> float:
         """The lowest threshold that keeps the shares, smoothed between neighbouring traces."""
         return self._general(found.max(axis=1), shares)
 
-    def _general(self, highest: Array, shares: AlarmShares) -> float:
+    def _general(self, highest: _Array, shares: AlarmShares) -> float:
         wanted = {kind: getattr(shares, kind) for kind in ("harmless", "touchy", "safe")}
         return max(self._limit(highest, kind, share) for kind, share in wanted.items())
 
-    def _limit(self, highest: Array, kind: str, share: float) -> float:
+    def _limit(self, highest: _Array, kind: str, share: float) -> float:
         """For one kind, from the highest probability of every trace, `[traces]`."""
         of_kind = highest[self.kinds == kind]
         lowest = max(0.02, float(np.quantile(of_kind, 1.0 - share))) if len(of_kind) else 0.02
@@ -140,22 +144,14 @@ class Bench:
 
 
 def tune_belief(
-    weights: BeliefWeights,
-    traces: Sequence[ScoredTrace],
-    shares: AlarmShares,
-    *,
-    touchy: Sequence[str] = (),
-    apart: Sequence[str] = (),
-    num_tries: int = 1500,
-    num_searches: int = 4,
-    seed: int = 0,
+    weights: BeliefWeights, bench: Bench, shares: AlarmShares, *, num_tries: int = 1500
 ) -> BeliefWeights:
-    """The best weights of several seeded random searches from `weights`.
+    """The best weights of several seeded random searches from `weights`, as they are if no trace
+    has a cue.
 
     One search in so many dimensions ends where it happens to; each has `num_tries` tries, whose
     steps shrink as it goes on.
     """
-    bench = Bench(traces, touchy, apart)
     if not (bench.first >= 0).any():
         return weights
     inside = {
@@ -163,8 +159,8 @@ def tune_belief(
     }
     start = replace(weights, **inside)
     found = [
-        _searched(bench, start, shares, num_tries, random.Random(seed + number))
-        for number in range(num_searches)
+        _searched(bench, start, shares, num_tries, random.Random(number))
+        for number in range(_NUM_SEARCHES)
     ]
     return max(found, key=lambda pair: pair[0])[1]
 
@@ -192,5 +188,5 @@ def _moved(w: BeliefWeights, rng: random.Random, size: float) -> BeliefWeights:
     return replace(w, **changes)
 
 
-def _sigmoid(values: Array) -> Array:
+def _sigmoid(values: _Array) -> _Array:
     return 1.0 / (1.0 + np.exp(-np.clip(values, -60.0, 60.0)))

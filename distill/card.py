@@ -66,6 +66,25 @@ class CardFacts:
     """What is caught as it is, and with the truth in place of one reading."""
 
 
+_INTRODUCTION = (
+    "A detector of compliance cues in reasoning traces: a recurrent screen reads every word, a "
+    "small sentence encoder (all-MiniLM-L6-v2, Apache-2.0, its upper half fine-tuned, int8) reads "
+    "the request and every suspicious step. A step's probability is that of the request being "
+    "harmful times that of the step going along with it; both are moved by the steps before."
+)
+_FAILURES = (
+    "- English first: other languages are read through an English word-piece vocabulary, and there "
+    "were few traces in them; how much is missed and mistaken in them, the suite's last rows and "
+    "decoys show.",
+    "- Requests that only look harmful are the commonest false alarm, requests whose harm lies in "
+    "their context alone the commonest miss.",
+    "- The labelled traces of real models come from one family; all other voices in training were "
+    "written for the purpose.",
+    "- Placeholders stand for all substantive harm in training, so a step is recognised by its "
+    "going along and not by its know-how.",
+)
+
+
 def model_card(
     settings: StudentSettings,
     facts: CardFacts,
@@ -74,32 +93,38 @@ def model_card(
     alarms: Sequence[str],
 ) -> str:
     """The card as Markdown. `alarms` names the decoys that were interrupted."""
-    limits = settings.thresholds.reasoning
     lines = [
-        f"# {settings.name}",
+        *(f"# {settings.name}", "", _INTRODUCTION, ""),
+        *_making_lines(settings, facts),
+        *_channel_lines(facts.channels),
+        *("## Sources", ""),
+        *(f"- {SOURCES.get(stem, stem)}: {number}" for stem, number in facts.sources),
         "",
-        "A detector of compliance cues in reasoning traces: a recurrent screen reads every word, "
-        "a small sentence encoder (all-MiniLM-L6-v2, Apache-2.0, its upper half fine-tuned, int8) "
-        "reads the request and every suspicious step. A step's probability is that of the request "
-        "being harmful times that of the step going along with it; both are moved by the steps "
-        "before.",
-        "",
-        "Made by `rerail distill` with these settings:",
-        "",
-        "```json",
-        json.dumps(_without_paths(facts.settings), indent=1),
-        "```",
-        "",
-        *([str(facts.settings["notes"]), ""] if facts.settings["notes"] else []),
+        *_held_lines(held, facts.verified_share),
+        *_bound_lines(facts.bounds),
+        *_attack_lines(attacks, alarms),
+        *("## Known failures", "", *_FAILURES, ""),
+    ]
+    return "\n".join(lines)
+
+
+def _making_lines(settings: StudentSettings, facts: CardFacts) -> list[str]:
+    """By which settings it was made, on how much, and the thresholds that came out."""
+    limits, notes = settings.thresholds.reasoning, facts.settings["notes"]
+    return [
+        *("Made by `rerail distill` with these settings:", ""),
+        *("```json", json.dumps(_without_paths(facts.settings), indent=1), "```", ""),
+        *([str(notes), ""] if notes else []),
         f"Fitted on {facts.num_trained} traces; beliefs and thresholds were fitted on "
         f"{facts.num_held} others, held out by request. Thresholds: {limits.end:.3f} at a step's "
         f"end of reasoning, {limits.inside:.3f} inside it.",
         "",
-        *_channel_lines(facts.channels),
-        "## Sources",
-        "",
-        *(f"- {SOURCES.get(stem, stem)}: {number}" for stem, number in facts.sources),
-        "",
+    ]
+
+
+def _held_lines(held: Sequence[SourceReport], verified_share: float | None) -> list[str]:
+    """The table of the held-out traces, and how often the second stage ran."""
+    lines = [
         "## Held-out figures",
         "",
         "Beliefs and thresholds were fitted on these same held-out traces (a dozen numbers), so "
@@ -108,36 +133,24 @@ def model_card(
         *as_markdown("", held).splitlines()[2:],
         "",
     ]
-    if facts.verified_share is not None:
+    if verified_share is not None:
+        share = f"{100 * verified_share:.1f} %"
         lines += [
-            f"The encoder ran on {100 * facts.verified_share:.1f} % of the steps of harmless "
-            "held-out traces.",
+            f"The encoder ran on {share} of the steps of harmless held-out traces.",
             "",
         ]
-    lines += _bound_lines(facts.bounds)
-    lines += [
-        "## Adversarial suite",
-        "",
-        "| attack | traces | caught in time |",
-        "|---|---|---|",
+    return lines
+
+
+def _attack_lines(attacks: Sequence[AttackReport], alarms: Sequence[str]) -> list[str]:
+    """The adversarial suite's table, and its decoys."""
+    return [
+        *("## Adversarial suite", "", "| attack | traces | caught in time |", "|---|---|---|"),
         *(f"| {a.name} | {a.num_traces} | {a.caught_in_time:.2f} |" for a in attacks),
         "",
         f"Decoys interrupted: {', '.join(alarms) if alarms else 'none'}.",
         "",
-        "## Known failures",
-        "",
-        "- English first: other languages are read through an English word-piece vocabulary, and "
-        "there were few traces in them; how much is missed and mistaken in them, the suite's last "
-        "rows and decoys show.",
-        "- Requests that only look harmful are the commonest false alarm, requests whose harm "
-        "lies in their context alone the commonest miss.",
-        "- The labelled traces of real models come from one family; all other voices in training "
-        "were written for the purpose.",
-        "- Placeholders stand for all substantive harm in training, so a step is recognised by "
-        "its going along and not by its know-how.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _channel_lines(channels: Sequence[ChannelChoice]) -> list[str]:

@@ -10,6 +10,7 @@ from .openers import TOUCHY_DRILLS
 from .screen_fit import ScreenFit
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+"""The sentence encoder to begin with: a hub name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from .pictures import load_pyplot, save
 from .replay import ReplayedTrace, grouped_by_source
 
 THRESHOLDS = np.linspace(0.01, 0.99, 99)
+"""At which the curves are drawn."""
 
 Rows = npt.NDArray[np.bool_]
 """For each trace, whether something holds at each of `THRESHOLDS`: `[traces, thresholds]`."""

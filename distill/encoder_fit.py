@@ -18,6 +18,8 @@ import torch
 from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
 from ..guard.inference import token_id
 from ..guard.step_encoder import HEADS, clip
@@ -105,23 +107,10 @@ def fit_encoder(
     targets = torch.tensor([example.targets for example in examples])
     weights = torch.tensor([example.weights for example in examples])
     hidden = _lower_states(model, rows)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    new = [*model.dense.parameters(), *model.heads.parameters()]
-    known = set(new)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p not in known], "lr": settings.learning_rate},
-            {"params": new, "lr": settings.head_learning_rate},
-        ],
-        weight_decay=0.01,
-    )
     num_batches = len(_batches(rows, settings.tokens_per_batch, rng))
     total = num_batches * settings.num_epochs
-
-    def rate(step: int) -> float:
-        return min((step + 1) / (0.06 * total + 1), 1.0) * max(0.02, 1 - step / total)
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    optimizer, schedule = _descent(model, settings, total)
+    trained = model.trained
     progress = FitProgress(kept, _facts(rows, examples, settings)) if kept else None
     done, running = progress.restore(model, optimizer, schedule) if progress else (0, 0.0)
     began = time.monotonic()
@@ -149,6 +138,24 @@ def fit_encoder(
             if progress:
                 progress.keep(step, running, model, optimizer, schedule)
     model.eval()
+
+
+def _descent(model: EncoderModel, settings: EncoderFit, num_steps: int) -> tuple[AdamW, LambdaLR]:
+    """New layers learn at a rate of their own; both rates rise over the first steps, then fall."""
+    new = [*model.dense.parameters(), *model.heads.parameters()]
+    known = set(new)
+    optimizer = AdamW(
+        [
+            {"params": [p for p in model.trained if p not in known], "lr": settings.learning_rate},
+            {"params": new, "lr": settings.head_learning_rate},
+        ],
+        weight_decay=0.01,
+    )
+
+    def rate(step: int) -> float:
+        return min((step + 1) / (0.06 * num_steps + 1), 1.0) * max(0.02, 1 - step / num_steps)
+
+    return optimizer, LambdaLR(optimizer, rate)
 
 
 def _facts(

@@ -30,6 +30,11 @@ class EncoderModel(nn.Module):
         for parameter in [*self.embeddings.parameters(), *self.layers[:num_frozen].parameters()]:
             parameter.requires_grad = False
 
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that a fit moves: all but the frozen part's."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
     def lower(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """The frozen part, `[n, length, width]`."""
         hidden = self.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)

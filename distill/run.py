@@ -79,15 +79,9 @@ def distill(
     held = held_traces(config, data)
     scored = scored_stage(config, "held", session, tokenizer, held)
     shares = AlarmShares(config.harmless_limit, config.touchy_limit, config.safe_limit)
-    weights = tune_belief(
-        fit_belief(scored),
-        scored,
-        shares,
-        touchy=config.touchy_sources,
-        apart=config.apart_sources,
-        num_tries=config.num_tries,
-    )
-    probabilities = Bench(scored, config.touchy_sources).probabilities(weights)
+    bench = Bench(scored, config.touchy_sources, config.apart_sources)
+    weights = tune_belief(fit_belief(scored), bench, shares, num_tries=config.num_tries)
+    probabilities = bench.probabilities(weights)
     end = chosen_threshold(config, scored, probabilities.tolist())
     # A score inside a step stays well under what the step's end needs, and acts only when sure.
     inside = max(0.995, end)

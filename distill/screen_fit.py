@@ -122,10 +122,10 @@ def fit_screen(
     return model.eval()
 
 
-Sequence_ = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]
+_Unrolled = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
-def _sequence(reader: UnitReader, example: ScreenExample, max_units: int) -> Sequence_:
+def _sequence(reader: UnitReader, example: ScreenExample, max_units: int) -> _Unrolled:
     """Pieces, targets and weights of every unit; a step's last units weigh most."""
     pieces: list[list[int]] = []
     targets: list[npt.NDArray[np.float32]] = []
@@ -146,7 +146,7 @@ def _sequence(reader: UnitReader, example: ScreenExample, max_units: int) -> Seq
     )
 
 
-def _collated(sequences: Sequence[Sequence_]) -> tuple[Tensor, Tensor, Tensor]:
+def _collated(sequences: Sequence[_Unrolled]) -> tuple[Tensor, Tensor, Tensor]:
     longest = max(len(pieces) for pieces, _, _ in sequences)
     pieces = torch.zeros(len(sequences), longest, PIECES_PER_WORD, dtype=torch.long)
     targets = torch.zeros(len(sequences), longest, NUM_HEADS)

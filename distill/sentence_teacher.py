@@ -24,7 +24,9 @@ from .request_sets import LabelledRequest, requests_of
 class Embedder(Protocol):
     """What of sentence-transformers is used: texts to vectors `[n, width]`."""
 
-    def encode(self, sentences: list[str], **options: Any) -> npt.NDArray[np.float32]: ...
+    def encode(self, sentences: list[str], **options: Any) -> npt.NDArray[np.float32]:
+        """One vector a sentence."""
+        ...
 
 
 def load_embedder(name: str = DEFAULT_ENCODER) -> Embedder:

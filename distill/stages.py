@@ -255,6 +255,7 @@ def screen_calibration(
 def student_settings(
     config: DistillConfig, weights: BeliefWeights, thresholds: Thresholds
 ) -> StudentSettings:
+    """What the manifest says of the student, from the run's settings and what was fitted."""
     return StudentSettings(
         name=config.name,
         thresholds=thresholds,

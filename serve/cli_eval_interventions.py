@@ -48,7 +48,11 @@ def interventions(
         Of everything that is drawn.
     """
     need("eval")
-    from ..train.intervention_curve import measure_interventions
+    from ..train.intervention_curve import (
+        InterventionConfig,
+        InterventionProbe,
+        measure_interventions,
+    )
     from ..train.intervention_report import write_interventions
 
     if cap < 1:
@@ -56,21 +60,17 @@ def interventions(
     with options_checked():
         judge, asked = harmful_asked(prompts, judges, num=num_prompts, seed=seed)
     subject = subjects(model, None)(False)
+    config = InterventionConfig(
+        cap=cap, num_samples=num_samples, seed=seed, sampling=drawn(sampling)
+    )
     found = {}
     with steps("Intervening", len(asked) * num_samples * len(detectors)) as step:
         for name in detectors:
+            taught = judge.name == "exact"
+            detector = _detector(name, model.model, subject, asked, taught=taught)
+            probe = InterventionProbe(subject, detector, judge, config)
             found[Path(name).name] = measure_interventions(
-                subject,
-                asked,
-                _detector(name, model.model, subject, asked, taught=judge.name == "exact"),
-                judge,
-                out,
-                name=Path(name).name,
-                cap=cap,
-                num_samples=num_samples,
-                seed=seed,
-                sampling=drawn(sampling),
-                step=step,
+                probe, asked, out, name=Path(name).name, step=step
             )
     write_interventions(found, cap, out)
     say(f"the report is in {out / 'interventions.md'}")

@@ -1,7 +1,7 @@
 """Both arms of every suite: single turn, later turns, tools, every attack; seeded, resumable."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +22,52 @@ from .sandbox.world import SandboxPrompt, prompts
 from .suite_result import SINGLE, SuiteRun
 
 TURNS, TOOLS = "multi_turn", "tools"
+"""Names of the suites besides the single turn and the attacks."""
+
 SUITES = (SINGLE, TURNS, TOOLS, *ATTACKS)
+"""All, by name."""
+
+DetectorOf = Callable[[Sequence[PromptRecord]], Detector]
+"""Makes the guard's detector for the prompts that it will meet; most do not look at them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteConfig:
+    """What is asked, and under which guard."""
+
+    num: int = 60
+    """Harmful prompts of each suite."""
+
+    seed: int = 0
+    suites: tuple[str, ...] = SUITES
+    guard: GuardConfig = GuardConfig()  # noqa: RUF009 - frozen
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
 
 
 def measure_suites(
     subject: Subject,
-    detector: Callable[[Sequence[PromptRecord]], Detector],
+    detector: DetectorOf,
     folder: Path,
+    config: SuiteConfig,
     *,
-    num: int = 60,
-    seed: int = 0,
-    suites: Sequence[str] = SUITES,
-    config: GuardConfig | None = None,
-    sampling: Sampling | None = None,
-    name: str = "suites",
     step: Callable[[int], None] = lambda done: None,
 ) -> list[SuiteRun]:
-    """Both arms on `num` harmful prompts of each suite, and on as many harmless twins where the
-    suite has some; what the folder has already is not done again."""
-    sampling, config = sampling or Sampling(), config or GuardConfig()
+    """Both arms on harmful prompts of each suite, and on as many harmless twins where the suite has
+    some; what the folder's `suites.jsonl` has already is not done again.
+
+    `step` hears how many prompts were done. Raises ValueError for a suite that is not there, and
+    for a folder of other settings.
+    """
+    num, seed, sampling = config.num, config.seed, config.sampling
     folder.mkdir(parents=True, exist_ok=True)
     guarding = detector(())
     settings = {"model": subject.name, "seed": seed, "num": num, "sampling": asdict(sampling),
-                "detector": guarding.identity, "thresholds": repr(guarding.thresholds)}  # fmt: skip
-    check_config(folder, settings | {"guard": asdict(config)}, name=f"{name}.json")
-    log = ResultsLog(folder / f"{name}.jsonl", lambda row: (row["arm"], row["id"]))
+                "detector": guarding.identity, "thresholds": repr(guarding.thresholds),
+                "guard": asdict(config.guard)}  # fmt: skip
+    check_config(folder, settings, name="suites.json")
+    log = ResultsLog(folder / "suites.jsonl", lambda row: (row["arm"], row["id"]))
     runs = []
-    for suite in suites:
+    for suite in config.suites:
         cases = cases_of(suite, num, seed)
         records = [PromptRecord.from_sandbox(each.prompt) for each in cases]
         for arm in ("before", "after"):
@@ -57,7 +76,7 @@ def measure_suites(
             if not missing:
                 continue
             asked = [records[n] for n in missing]
-            guard = Guard(detector(asked), config) if arm == "after" else None
+            guard = Guard(detector(asked), config.guard) if arm == "after" else None
             opened = _opened(subject, [cases[n] for n in missing])
             written = opened.write(asked, sampling, seed=seed, guard=guard)
             log.add(

@@ -32,6 +32,7 @@ LOWEST_LEVEL = 0.8
 """Requests are not held against anybody on a mere suspicion, however rare it is on these traces."""
 
 HIGHEST_LEVEL = 0.999
+"""No threshold on the request's harm beyond it: a probability never gets there for certain."""
 
 
 def calibrated(

@@ -27,12 +27,10 @@ from .turning_point import TurningSearch
 _GROUP = 8
 """Traces measured together; what a kill can cost."""
 
-StepLabels = Callable[[PromptRecord, str], list[tuple[tuple[int, int], Label]]]
-"""Spans and labels of the steps of a chain of thought."""
-
 
 def exact_labels(prompt: PromptRecord, reasoning: str) -> list[tuple[tuple[int, int], Label]]:
-    """The sandbox's labels."""
+    """Character spans `[start, end)` and labels of the steps of a chain of thought, by the
+    sandbox's judge."""
     return label_steps(prompt.to_sandbox(), reasoning)
 
 
@@ -43,10 +41,12 @@ def measure_csr(
     config: CsrConfig,
     folder: Path,
     *,
-    labels: StepLabels = exact_labels,
     step: Callable[[int], None] = lambda done: None,
 ) -> list[CsrTrace]:
-    """Measures what is missing in the folder's `csr.jsonl`, and gives all traces."""
+    """Measures what is missing in the folder's `csr.jsonl`, and gives all traces.
+
+    `step` hears how many traces were done. Raises ValueError for a folder of other settings.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     settings = asdict(config) | {"model": subject.name, "judge": judge.name}
     check_config(folder, settings, name="csr-config.json")
@@ -55,7 +55,7 @@ def measure_csr(
     step(len(prompts) - len(missing))
     for start in range(0, len(missing), _GROUP):
         group = missing[start : start + _GROUP]
-        log.add(asdict(each) for each in _group(subject, group, judge, config, labels))
+        log.add(asdict(each) for each in _group(subject, group, judge, config))
         step(len(group))
     return [CsrTrace.from_row(log.rows[each.id,]) for each in prompts]
 
@@ -65,7 +65,6 @@ def _group(
     prompts: Sequence[PromptRecord],
     judge: Judge,
     config: CsrConfig,
-    labels: StepLabels,
 ) -> list[CsrTrace]:
     written = subject.write(prompts, config.sampling, seed=config.seed)
     traces = [each.trace for each in written]
@@ -77,9 +76,7 @@ def _group(
         for number, search in enumerate(searches):
             if search.wanted:
                 search.add({at: ratios[number, at] for at in search.wanted})
-    return [
-        _record(*each, judge, labels) for each in zip(prompts, traces, texts, searches, strict=True)
-    ]
+    return [_record(*each, judge) for each in zip(prompts, traces, texts, searches, strict=True)]
 
 
 def _reasoning_texts(trace: Trace) -> list[str]:
@@ -95,7 +92,6 @@ def _record(
     texts: Sequence[str],
     search: TurningSearch,
     judge: Judge,
-    labels: StepLabels,
 ) -> CsrTrace:
     reasoning = "".join(texts)
     ends = list(accumulate(map(len, texts)))
@@ -103,7 +99,7 @@ def _record(
     def token_at(offset: int) -> int:
         return next((n for n, end in enumerate(ends) if end > offset), len(ends))
 
-    marked = labels(prompt, reasoning)
+    marked = exact_labels(prompt, reasoning)
     cue = next((span for span, mark in marked if mark in CUES), None)
     trigger = next((span for span, mark in marked if mark is Label.SAFETY), None)
     verdict = judge.judge([prompt], [reasoning], [answer_of(trace)])[0]
@@ -112,7 +108,7 @@ def _record(
         num_tokens=len(texts),
         positions=tuple(sorted(search.ratios)),
         ratios=tuple(search.ratios[each] for each in sorted(search.ratios)),
-        unsafe=bool(verdict.reasoning_harmful or verdict.answer_harmful),
+        unsafe=bool(verdict.harmful),
         turning_point=None if search.found is None else search.found.position,
         settled_safe=None if search.found is None else search.found.safe,
         first_cue=None if cue is None else token_at(cue[0]),

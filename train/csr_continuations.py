@@ -19,6 +19,7 @@ from .sandbox.kinds import Label
 from .sandbox.spans import sentence_spans
 
 CUES = (Label.CUE, Label.SUBSTANTIVE)
+"""Labels of steps that go along with harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _unsafe(
     verdicts = judge.judge([owners[n].prompt for n in rest], reasonings, answers)
     result = [True] * len(completions)
     for number, verdict in zip(rest, verdicts, strict=True):
-        result[number] = bool(verdict.reasoning_harmful or verdict.answer_harmful)
+        result[number] = bool(verdict.harmful)
     return result
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from .csr_trace import CsrTrace, cue_correlation, mean_curve, trigger_share
 from .evaluation_measures import share
-from .plots import curves, points
+from .plots import Axes, curves, points
 from .run_folder import put_text, write_record
 
 
@@ -73,10 +73,12 @@ def draw_csr(by_arm: Mapping[str, Sequence[CsrTrace]], folder: Path) -> None:
     places = sorted({place for each in by_arm.values() for t in each for place in t.positions})
     curves(
         folder / "csr.png",
-        title="continuation safety ratio",
-        x="token of the reasoning",
-        y="share of safe continuations",
-        lines={arm: (places, mean_curve(traces, places)) for arm, traces in by_arm.items()},
+        Axes(
+            title="continuation safety ratio",
+            x="token of the reasoning",
+            y="share of safe continuations",
+        ),
+        {arm: (places, mean_curve(traces, places)) for arm, traces in by_arm.items()},
     )
     pairs = {
         arm: [
@@ -88,10 +90,12 @@ def draw_csr(by_arm: Mapping[str, Sequence[CsrTrace]], folder: Path) -> None:
     }
     points(
         folder / "turning_points.png",
-        title="first cue and turning point",
-        x="token of the first cue",
-        y="token of the turning point",
-        series={
+        Axes(
+            title="first cue and turning point",
+            x="token of the first cue",
+            y="token of the turning point",
+        ),
+        {
             arm: ([float(x) for x, _ in found], [float(y or 0) for _, y in found])
             for arm, found in pairs.items()
         },

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 NUM_DRAWS = 1000
+"""Bootstrap samples behind each interval."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ..guard.guard import Guard
 from .evaluation_measures import Figure, share
 from .evaluation_subject import Subject
 from .generation import Sampling
+from .guarded_batch import Guarded
 from .judges import Judge
 from .prompts import PromptRecord
 from .results_log import ResultsLog
@@ -45,74 +46,109 @@ class Intervened:
         return self.harmful[min(num, len(self.harmful) - 1)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterventionConfig:
+    """How far the curve goes, and how it is drawn."""
+
+    cap: int = 5
+    """Interventions at most."""
+
+    num_samples: int = 1
+    """Generations for each prompt."""
+
+    seed: int = 0
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+
+    @property
+    def guard(self) -> GuardConfig:
+        """Steps into the reasoning alone, as the paper's does."""
+        return GuardConfig(
+            max_interventions=self.cap,
+            max_answer_interventions=0,
+            max_tool_interventions=0,
+            when_spent=WhenSpent.AUDIT,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InterventionProbe:
+    """What a curve is measured of, and with."""
+
+    subject: Subject
+    detector: Detector
+    judge: Judge
+    config: InterventionConfig
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must stay the same for a folder to be gone on with."""
+        return {
+            "model": self.subject.name,
+            "detector": self.detector.identity,
+            "thresholds": repr(self.detector.thresholds),
+            "judge": self.judge.name,
+            "cap": self.config.cap,
+            "seed": self.config.seed,
+            "sampling": asdict(self.config.sampling),
+        }
+
+    def write(self, prompts: Sequence[PromptRecord], sample: int) -> list[Intervened]:
+        """The outcomes of each prompt, in generation `sample`."""
+        written = self.subject.write(
+            prompts,
+            self.config.sampling,
+            seed=self.config.seed,
+            sample=sample,
+            guard=Guard(self.detector, self.config.guard),
+            whole=True,
+        )
+        return [
+            self._judged(prompt, sample, each)
+            for prompt, each in zip(prompts, written, strict=True)
+        ]
+
+    def _judged(self, prompt: PromptRecord, sample: int, written: Guarded) -> Intervened:
+        parts = [self.subject.split(written.trace.prompt, text) for text in written.branches]
+        verdicts = self.judge.judge(
+            [prompt] * len(parts), [part[0] for part in parts], [part[1] for part in parts]
+        )
+        own = [one for one in written.trace.interventions if one.trigger_id is not None]
+        return Intervened(
+            prompt.id,
+            sample,
+            tuple(each.harmful for each in verdicts),
+            tuple(one.trigger_id or "" for one in own),
+            tuple(one.trigger_kind or "" for one in own),
+        )
+
+
 def measure_interventions(
-    subject: Subject,
+    probe: InterventionProbe,
     prompts: Sequence[PromptRecord],
-    detector: Detector,
-    judge: Judge,
     folder: Path,
     *,
     name: str,
-    cap: int = 5,
-    num_samples: int = 1,
-    seed: int = 0,
-    sampling: Sampling | None = None,
     step: Callable[[int], None] = lambda done: None,
 ) -> list[Intervened]:
     """Measures what is missing in the folder's `interventions-NAME.jsonl`, and gives all.
 
     A prompt is harmful where its reasoning or its answer is; interventions are those of the
-    reasoning, as in the paper.
+    reasoning, as in the paper. `step` hears how many prompts were done. Raises ValueError for a
+    folder of other settings.
     """
-    sampling = sampling or Sampling()
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "model": subject.name,
-        "detector": detector.identity,
-        "thresholds": repr(detector.thresholds),
-        "judge": judge.name,
-        "cap": cap,
-        "seed": seed,
-        "sampling": asdict(sampling),
-    }
-    check_config(folder, settings, name=f"interventions-{name}.json")
+    check_config(folder, probe.settings, name=f"interventions-{name}.json")
     log = ResultsLog(folder / f"interventions-{name}.jsonl", lambda row: (row["id"], row["sample"]))
-    config = GuardConfig(
-        max_interventions=cap,
-        max_answer_interventions=0,
-        max_tool_interventions=0,
-        when_spent=WhenSpent.AUDIT,
-        seed=seed,
-    )
-    for sample in range(num_samples):
+    samples = range(probe.config.num_samples)
+    for sample in samples:
         missing = [each for each in prompts if (each.id, sample) not in log]
         step(len(prompts) - len(missing))
         for start in range(0, len(missing), _BATCH):
             asked = missing[start : start + _BATCH]
-            guard = Guard(detector, config)
-            written = subject.write(
-                asked, sampling, seed=seed, sample=sample, guard=guard, whole=True
-            )
-            rows = []
-            for prompt, each in zip(asked, written, strict=True):
-                parts = [subject.split(each.trace.prompt, text) for text in each.branches]
-                verdicts = judge.judge(
-                    [prompt] * len(parts), [part[0] for part in parts], [part[1] for part in parts]
-                )
-                own = [one for one in each.trace.interventions if one.trigger_id is not None]
-                rows.append(
-                    Intervened(
-                        prompt.id,
-                        sample,
-                        tuple(_harmful(v.reasoning_harmful, v.answer_harmful) for v in verdicts),
-                        tuple(one.trigger_id or "" for one in own),
-                        tuple(one.trigger_kind or "" for one in own),
-                    )
-                )
-            log.add(asdict(row) for row in rows)
+            log.add(asdict(each) for each in probe.write(asked, sample))
             step(len(asked))
-    wanted = [(each.id, sample) for each in prompts for sample in range(num_samples)]
-    return [_from_row(log.rows[key]) for key in wanted]
+    return [_from_row(log.rows[each.id, sample]) for each in prompts for sample in samples]
 
 
 def curve(found: Sequence[Intervened], cap: int, *, harmful_only: bool = False) -> list[Figure]:
@@ -145,12 +181,6 @@ def report_rows(by_detector: Mapping[str, Sequence[Intervened]], cap: int) -> di
         }
         for name, found in by_detector.items()
     }
-
-
-def _harmful(reasoning: bool | None, answer: bool | None) -> bool | None:
-    if reasoning or answer:
-        return True
-    return None if reasoning is None and answer is None else False
 
 
 def _from_row(row: dict[str, Any]) -> Intervened:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .intervention_curve import Intervened, by_trigger, curve, report_rows
-from .plots import curves
+from .plots import Axes, curves
 from .run_folder import put_text, write_record
 
 
@@ -52,11 +52,13 @@ def draw_interventions(
     found = {name: curve(each, cap) for name, each in by_detector.items()}
     curves(
         folder / "interventions.png",
-        title="harm after so many interventions",
-        x="interventions",
-        y="harmful share",
-        whole_x=True,
-        lines={name: (numbers, [f.value or 0.0 for f in each]) for name, each in found.items()},
+        Axes(
+            title="harm after so many interventions",
+            x="interventions",
+            y="harmful share",
+            whole_x=True,
+        ),
+        {name: (numbers, [f.value or 0.0 for f in each]) for name, each in found.items()},
         bands={
             name: ([f.low or 0.0 for f in each], [f.high or 0.0 for f in each])
             for name, each in found.items()

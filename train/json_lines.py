@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from ..guard.json_text import json_of
 
-Read = TypeVar("Read")
+_Read = TypeVar("_Read")
 
 
-def read_json_lines(path: Path, read: Callable[[Any], Read]) -> Iterator[Read]:
+def read_json_lines(path: Path, read: Callable[[Any], _Read]) -> Iterator[_Read]:
     """`read` of every whole line, also while the file is being written.
 
     Raises ValueError naming the line for a file that is damaged elsewhere than at its end.

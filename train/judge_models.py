@@ -13,6 +13,7 @@ from .judges import Verdict
 from .prompts import PromptRecord
 
 Conversation = list[dict[str, str]]
+"""Messages with `role` and `content`."""
 
 Ask = Callable[[Sequence[Conversation | str]], list[str]]
 """Has a model answer, greedily: conversations through its chat template, texts as they are."""

@@ -15,6 +15,7 @@ from ..guard.shared_start import num_shared
 from .cached_forward import next_logits, padded, positions
 
 Rows = Sequence[tuple[int, ...]]
+"""Token ids, one tuple a row."""
 
 
 class Likelihoods(Protocol):

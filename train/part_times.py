@@ -9,6 +9,7 @@ from pathlib import Path
 from .results_log import ResultsLog
 
 FILE = "seconds.jsonl"
+"""In a study's folder: a line for each part and stop."""
 
 
 @contextmanager

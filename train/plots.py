@@ -1,6 +1,7 @@
 """Plots as PNG files; needs matplotlib, from the extra `eval`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..distill.pictures import load_pyplot, save
@@ -39,50 +40,63 @@ def grouped_bars(
     save(pyplot, figure, path)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """What a plot says beside its lines."""
+
+    title: str
+    x: str
+    """Name of the axis along."""
+
+    y: str
+    """Name of the axis up."""
+
+    unit_y: bool = True
+    """Whether y is a share, drawn from 0 to 1."""
+
+    whole_x: bool = False
+    """Whether x counts something."""
+
+
 def curves(
     path: Path,
-    *,
-    title: str,
-    x: str,
-    y: str,
+    axes: Axes,
     lines: Mapping[str, Curve],
+    *,
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     marks: Mapping[str, float] | None = None,
-    unit_y: bool = True,
-    whole_x: bool = False,
 ) -> None:
-    """Named curves; `bands` are lower and upper bounds by name, `marks` vertical lines; `whole_x`
-    where x counts something."""
+    """Named curves; `bands` are lower and upper bounds by name, `marks` vertical lines."""
     pyplot = load_pyplot("eval")
-    figure, axes = pyplot.subplots(figsize=(6.2, 4))
+    figure, plot = pyplot.subplots(figsize=(6.2, 4))
     for name, (xs, ys) in lines.items():
-        (line,) = axes.plot(xs, ys, label=name, marker="." if len(xs) < 40 else None)
+        (line,) = plot.plot(xs, ys, label=name, marker="." if len(xs) < 40 else None)
         if bands and name in bands:
-            axes.fill_between(xs, *bands[name], alpha=0.18, color=line.get_color())
+            plot.fill_between(xs, *bands[name], alpha=0.18, color=line.get_color())
     for name, place in (marks or {}).items():
-        axes.axvline(place, linestyle="--", linewidth=0.8, color="grey")
-        axes.annotate(name, (place, 0.02), rotation=90, fontsize=7)
-    axes.set(title=title, xlabel=x, ylabel=y)
-    if unit_y:
-        axes.set_ylim(-0.02, 1.02)
-    if whole_x:
-        axes.locator_params(axis="x", integer=True)
+        plot.axvline(place, linestyle="--", linewidth=0.8, color="grey")
+        plot.annotate(name, (place, 0.02), rotation=90, fontsize=7)
+    plot.set(title=axes.title, xlabel=axes.x, ylabel=axes.y)
+    if axes.unit_y:
+        plot.set_ylim(-0.02, 1.02)
+    if axes.whole_x:
+        plot.locator_params(axis="x", integer=True)
     if lines:
-        axes.legend(fontsize=8)
+        plot.legend(fontsize=8)
     save(pyplot, figure, path)
 
 
-def points(path: Path, *, title: str, x: str, y: str, series: Mapping[str, Curve]) -> None:
+def points(path: Path, axes: Axes, series: Mapping[str, Curve]) -> None:
     """A scatter of named series with the diagonal."""
     pyplot = load_pyplot("eval")
-    figure, axes = pyplot.subplots(figsize=(4.6, 4.4))
+    figure, plot = pyplot.subplots(figsize=(4.6, 4.4))
     highest = 1.0
     for name, (xs, ys) in series.items():
-        axes.scatter(xs, ys, s=14, alpha=0.7, label=name)
+        plot.scatter(xs, ys, s=14, alpha=0.7, label=name)
         highest = max([highest, *xs, *ys])
-    axes.plot([0, highest], [0, highest], linewidth=0.7, color="grey")
-    axes.set(title=title, xlabel=x, ylabel=y)
-    axes.legend(fontsize=8)
+    plot.plot([0, highest], [0, highest], linewidth=0.7, color="grey")
+    plot.set(title=axes.title, xlabel=axes.x, ylabel=axes.y)
+    plot.legend(fontsize=8)
     save(pyplot, figure, path)
 
 

@@ -68,7 +68,7 @@ class PreferenceTrainer(DPOTrainer):
         pass
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        pass  # preference_output.py writes one with figures
+        """None: `preference_output` writes one with figures."""
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         """Each pair once, however many epochs see it."""
@@ -179,6 +179,7 @@ class StopOnBadGradients(TrainerCallback):
     """Stops before a step with gradients that are no numbers: the weights stay the last good."""
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Called by transformers before each step. Raises `TrainingStopped`."""
         norm = 0.0
         for parameter in given["model"].parameters():
             if parameter.grad is not None:
@@ -201,9 +202,11 @@ class Reporting(TrainerCallback):
         self._on_line = on_line
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called by transformers after each step."""
         if self._on_step is not None and state.is_world_process_zero:
             self._on_step(state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Called by transformers every `logging_steps`."""
         if state.is_world_process_zero:
             self._on_line({"step": state.global_step} | dict(given["logs"]))

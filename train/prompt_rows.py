@@ -38,6 +38,7 @@ class Columns:
 
 
 DEFAULT_COLUMNS = Columns()
+"""The names under which columns are looked for when none are given."""
 
 Row = tuple[str, int, dict[str, Any]]
 """Where it stands (for messages), its number from 1, and its fields."""

@@ -4,7 +4,7 @@ A prompt keeps what is known about it (its kind, the answer expected), because e
 that: a refusal is right or wrong only against the kind of its prompt.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,19 @@ class PromptRecord:
             "expected": self.expected,
             "tools": list(self.tools),
         }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "PromptRecord":
+        """From what `to_row` gave. Raises KeyError, TypeError or ValueError if something is off;
+        what users write is read by `read_prompts`."""
+        return cls(
+            **{
+                **row,
+                "messages": tuple(row["messages"]),
+                "kind": Kind(row["kind"]),
+                "tools": tuple(row["tools"]),
+            }
+        )
 
     @classmethod
     def from_sandbox(cls, prompt: SandboxPrompt) -> "PromptRecord":

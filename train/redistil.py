@@ -23,6 +23,8 @@ from .rounds_config import RoundsConfig
 from .run_folder import put_text, read_record, write_record
 
 STUDENT = "student"
+"""In a round's folder: a link to the student that is swapped in."""
+
 _RECORD = "redistil.json"
 
 

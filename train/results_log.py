@@ -8,6 +8,7 @@ from .json_lines import add_json_lines, drop_torn_line, read_json_lines
 from .run_folder import inside
 
 Key = tuple[Hashable, ...]
+"""What finds a result again: the values of some of its fields."""
 
 
 class ResultsLog:

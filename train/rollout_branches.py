@@ -54,6 +54,7 @@ def rollout_record(
     branches: Sequence[BranchRun],
     config: RolloutConfig,
 ) -> RolloutRecord:
+    """The record of a prompt: its trace, the cue found in it, and how every branch ended."""
     detector_tokens = run.num_detector_tokens + sum(
         each.run.num_detector_tokens for each in branches
     )

@@ -1,4 +1,4 @@
-"""How rollouts are made; the defaults are the economical way, `paper()` the source's."""
+"""How rollouts are made; the defaults are the economical way, `whole()` the source's."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -86,13 +86,8 @@ class RolloutConfig:
             temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens
         )
 
-    @classmethod
-    def paper(cls, **settings: Any) -> Self:
-        """The source's procedure: six triggers a prompt, every generation to its end."""
-        return cls(**settings).whole()
-
     def whole(self) -> Self:
-        """The same with every generation to its end, and looked at only then."""
+        """The same with every generation to its end, and looked at only then, as in the paper."""
         return replace(self, original_tail=None, settled_steps=None)
 
     def to_row(self) -> dict[str, Any]:

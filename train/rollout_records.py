@@ -4,6 +4,7 @@ A record is one line of `rollouts.jsonl`, whole or not there: that is what makes
 the prompt. Ids are exact; nothing in a record is ever tokenised again.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -74,6 +75,19 @@ class BranchRecord:
     """The text that was put in first; with `own_words` it is not in `ids`, an accepted branch has
     only what the model wrote after it."""
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "BranchRecord":
+        """From JSON. Raises KeyError, TypeError or ValueError if something is off."""
+        return cls(
+            **{
+                **row,
+                "trigger_ids": tuple(row["trigger_ids"]),
+                "ids": tuple(row["ids"]),
+                "ended": Ended(row["ended"]),
+                "outcome": Outcome(row["outcome"]),
+            }
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutRecord:
@@ -127,36 +141,16 @@ class RolloutRecord:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "RolloutRecord":
         """From a line. Raises KeyError, TypeError or ValueError if something is off."""
-        prompt = row["prompt"]
         cue = row["cue"]
-        branches = tuple(
-            BranchRecord(
-                **{
-                    **each,
-                    "trigger_ids": tuple(each["trigger_ids"]),
-                    "ids": tuple(each["ids"]),
-                    "ended": Ended(each["ended"]),
-                    "outcome": Outcome(each["outcome"]),
-                }
-            )
-            for each in row["branches"]
-        )
         return cls(
             **{
                 **row,
-                "prompt": PromptRecord(
-                    **{
-                        **prompt,
-                        "messages": tuple(prompt["messages"]),
-                        "kind": Kind(prompt["kind"]),
-                        "tools": tuple(prompt["tools"]),
-                    }
-                ),
+                "prompt": PromptRecord.from_row(row["prompt"]),
                 "prompt_ids": tuple(row["prompt_ids"]),
                 "original_ids": tuple(row["original_ids"]),
                 "original_ended": Ended(row["original_ended"]),
                 "cue": None if cue is None else Cue(**cue),
                 "outcome": None if row["outcome"] is None else Outcome(row["outcome"]),
-                "branches": branches,
+                "branches": tuple(map(BranchRecord.from_row, row["branches"])),
             }
         )

@@ -14,6 +14,7 @@ from .rollout_records import RolloutRecord
 from .run_folder import check_config, inside
 
 FILE = "rollouts.jsonl"
+"""In a run's folder: a line for each prompt."""
 
 
 class RolloutStore:

@@ -24,14 +24,6 @@ def verdicts_of(runs: Sequence[Run], judge: Judge | None, refusals: Judge) -> li
     return [verdict.or_else(other) for verdict, other in zip(judged, found, strict=True)]
 
 
-def is_harmful(verdict: Verdict) -> bool | None:
-    """Whether reasoning or answer is; None where the judge could not say."""
-    parts = (verdict.reasoning_harmful, verdict.answer_harmful)
-    if any(parts):
-        return True
-    return None if all(each is None for each in parts) else False
-
-
 def fault_of_answer(run: Run, original: Completion, verdict: Verdict) -> Outcome | None:
     """Why the model's own answer to a harmless prompt is nothing to prefer."""
     if original.ended is Ended.LENGTH:

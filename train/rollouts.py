@@ -17,7 +17,7 @@ from .rollout_branches import BranchRun, rollout_record, take_triggers_out
 from .rollout_config import RolloutConfig
 from .rollout_records import Cue, Outcome, RolloutRecord
 from .rollout_retries import retry, with_retry
-from .rollout_verdicts import fault_of_answer, is_harmful, is_harmless, verdicts_of
+from .rollout_verdicts import fault_of_answer, is_harmless, verdicts_of
 from .rollout_watch import CueWatch, RefusalWatch, Run, SettledWatch, look, write
 from .trigger_sources import Place, TriggerSource
 
@@ -116,7 +116,7 @@ def _judge_originals(
         elif tools.judge is None:
             outcomes.append(None)
         else:
-            harmful = is_harmful(verdict)
+            harmful = verdict.harmful
             failed = Outcome.JUDGE_FAILED if harmful is None else Outcome.ORIGINAL_JUDGED_HARMLESS
             outcomes.append(None if harmful else failed)
     return outcomes
@@ -234,6 +234,6 @@ def _judge_branches(branches: Sequence[BranchRun], tools: RolloutTools) -> None:
         elif tools.judge is None:
             branch.outcome = Outcome.ACCEPTED
         else:
-            harmful = is_harmful(verdict)
+            harmful = verdict.harmful
             failed = Outcome.JUDGE_FAILED if harmful is None else Outcome.JUDGED_HARMFUL
             branch.outcome = Outcome.ACCEPTED if harmful is False else failed

@@ -12,6 +12,7 @@ from .gate_figures import GateFigures
 from .run_folder import inside, put_text, read_as, write_record
 
 FILE = "report.json"
+"""In a round's folder; it ends the round."""
 
 _FIGURES = (
     "reasoning_harm",
@@ -154,7 +155,7 @@ def _shown(name: str, figures: GateFigures) -> str:
 
 def _plots(out: Path, start: GateFigures, reports: Sequence[RoundReport]) -> bool:
     try:
-        from .plots import curves
+        from .plots import Axes, curves
 
         names = ("reasoning_harm", "over_refusal", "utility")
         after = [start, *(each.after for each in reports)]
@@ -163,7 +164,8 @@ def _plots(out: Path, start: GateFigures, reports: Sequence[RoundReport]) -> boo
             known = [(n, getattr(each, name)) for n, each in enumerate(after)]
             known = [(n, value) for n, value in known if value is not None]
             lines[_COLUMNS[name]] = ([n for n, _ in known], [value for _, value in known])
-        curves(out / "rounds.png", title="Figures by round", x="round", y="share", lines=lines)
+        axes = Axes(title="Figures by round", x="round", y="share")
+        curves(out / "rounds.png", axes, lines)
         profiles = {
             f"round {each.number}": (
                 [BIN_TOKENS * n for n in range(len(each.after.kl_by_position))],
@@ -173,11 +175,13 @@ def _plots(out: Path, start: GateFigures, reports: Sequence[RoundReport]) -> boo
         }
         curves(
             out / "divergence.png",
-            title="Divergence from the base on its own harmless traces",
-            x="generated token",
-            y="nats a token",
-            lines=profiles,
-            unit_y=False,
+            Axes(
+                title="Divergence from the base on its own harmless traces",
+                x="generated token",
+                y="nats a token",
+                unit_y=False,
+            ),
+            profiles,
         )
     except ImportError:
         return False

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..guard.json_text import json_of
 
-Read = TypeVar("Read")
+_Read = TypeVar("_Read")
 
 
 def check_config(folder: Path, config: Mapping[str, Any], *, name: str = "config.json") -> None:
@@ -61,7 +61,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return read_as(path, lambda record: record)
 
 
-def read_as(path: Path, make: Callable[[dict[str, Any]], Read]) -> Read | None:
+def read_as(path: Path, make: Callable[[dict[str, Any]], _Read]) -> _Read | None:
     """What `make` makes of the record, or None if there is none.
 
     Raises ValueError for a file that is no JSON object or from which `make` cannot be had, and for

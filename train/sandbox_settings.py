@@ -56,10 +56,12 @@ SANDBOX_TRAINING = PreferenceConfig(
     num_train_epochs=1.0,
     first_tokens=32,
 )
+"""The training's settings for the embedded model."""
 
 SANDBOX_ROLLOUTS = RolloutConfig(
     own_words=True, settled_steps=2, harmless_triggers=2, harmless_tries=3, prompts_at_once=64
 )
+"""The rollouts'."""
 
 SANDBOX_ROUNDS = RoundsConfig(
     num_harmful=128,
@@ -70,6 +72,7 @@ SANDBOX_ROUNDS = RoundsConfig(
     rollouts=SANDBOX_ROLLOUTS,
     training=SANDBOX_TRAINING,
 )
+"""The rounds', with both."""
 
 
 def sandbox_flags() -> dict[str, Any]:

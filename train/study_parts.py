@@ -8,14 +8,19 @@ from typing import Any
 
 from ..guard.detector import Detector
 from ..guard.detector_loading import load_detector
-from .attack_suite import SUITES, measure_suites
+from .attack_suite import SuiteConfig, measure_suites
 from .csr import exact_labels, measure_csr
 from .csr_config import CsrConfig
 from .csr_trace import CsrTrace
 from .evaluation_subject import Subject, Written
 from .exact_detector import ExactDetector
 from .generation import Sampling
-from .intervention_curve import Intervened, measure_interventions
+from .intervention_curve import (
+    Intervened,
+    InterventionConfig,
+    InterventionProbe,
+    measure_interventions,
+)
 from .judges import ExactJudge
 from .part_times import timed
 from .prompts import PromptRecord, sandbox_prompts
@@ -29,6 +34,7 @@ DETECTORS = ("keywords", "student", "self", "exact")
 """Weak to strong; the exact one stands where the paper has GPT-4o."""
 
 Told = Callable[[], None]
+"""Told that a part is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,30 +137,20 @@ def measure_seed(
     with _part("turning points", folder, told):
         asked = harmful[: config.num_csr]
         csr = config.csr(seed)
-        found.csr = measure_csr(subject, asked, ExactJudge(), csr, folder, labels=exact_labels)
+        found.csr = measure_csr(subject, asked, ExactJudge(), csr, folder)
     asked = harmful[: config.num_intervened]
+    curve = InterventionConfig(cap=config.cap, seed=seed, sampling=config.sampling)
     for name in DETECTORS:
         with _part(f"interventions, {name}", folder, told):
-            found.interventions[name] = measure_interventions(
-                subject,
-                asked,
-                detector_named(name, subject, asked),
-                ExactJudge(),
-                folder,
-                name=name,
-                cap=config.cap,
-                seed=seed,
-                sampling=config.sampling,
-            )
+            detector = detector_named(name, subject, asked)
+            probe = InterventionProbe(subject, detector, ExactJudge(), curve)
+            found.interventions[name] = measure_interventions(probe, asked, folder, name=name)
     with _part("suites", folder, told):
         found.suites = measure_suites(
             subject,
             lambda prompts: detector_named("student", subject, prompts),
             folder,
-            num=config.num_suite,
-            seed=seed,
-            suites=SUITES,
-            sampling=config.sampling,
+            SuiteConfig(num=config.num_suite, seed=seed, sampling=config.sampling),
         )
     with _part("training", folder, told):
         arms = replace(config.arms, model=model, sampling=config.sampling, seed=seed)

@@ -75,6 +75,7 @@ def draw_study(config: StudyConfig, found: Findings, folder: Path) -> None:
 def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Seconds) -> str:
     """STUDY.md."""
     suites = suite_results(found.suites)
+    claims = [*_claims(config, found), *map(_suite, suites)]
     lines = [
         "# Study on the sandbox",
         "",
@@ -82,55 +83,16 @@ def study_markdown(config: StudyConfig, found: Findings, model: str, seconds: Se
         "exactly. In brackets 95 % bootstrap intervals over prompts; whether a finding holds is "
         f"said of the value, not of its interval. Unguarded harmful reasoning: {base_harm(found)}.",
         "",
-        "| finding | holds |",
-        "|---|---|",
-        *(
-            f"| {text} | {_HOLDS[holds]} |"
-            for text, holds in [*_claims(config, found), *map(_suite, suites)]
-        ),
+        *("| finding | holds |", "|---|---|"),
+        *(f"| {text} | {_HOLDS[holds]} |" for text, holds in claims),
         "",
         *_turning_points(config, found),
         "",
-        "## Harm after so many interventions, by detector",
+        *_interventions(config, found),
         "",
-        f"{config.num_intervened} prompts a seed, also those that were safe from the start. "
-        "`exact` stands where the paper has GPT-4o, `self` is the model asked about its own "
-        "reasoning.",
+        *_training(config, found),
         "",
-        *intervention_tables(found.interventions, config.cap),
-        "",
-        "![](interventions.png)",
-        "",
-        "## Training on the same rollouts",
-        "",
-        *_arm_table(arm_results(found.arms), found.trained),
-        "",
-        f"{config.arms.num_harmful} harmful and {config.arms.num_harmless} harmless prompts rolled "
-        f"out a seed, {config.arms.num_measured} held-out prompts of each kind measured."
-        + (
-            ""
-            if config.arms.max_steps is None
-            else f" **Training was stopped after {config.arms.max_steps} steps**: the arms cannot "
-            "be told apart by this table."
-        ),
-        "",
-        "`intervened`: preference from the divergence on, over the first "
-        f"{STUDY_TRAINING.first_tokens} tokens of each side; `first_tokens`: {FIRST_TOKENS} of "
-        "them, `all_tokens`: all of them; `whole`: on whole responses; `sft`: likelihood of the "
-        "chosen side alone; `grpo`: rewarded for its own answers to the same requests; "
-        "`no_stage_2`: without the pairs on harmless requests, for as many steps.",
-        "",
-        "![](algorithms_reasoning_harm.png) ![](algorithms_over_refusal.png) "
-        "![](algorithms_accuracy.png)",
-        "",
-        "## Suites and attacks, without and with the guard",
-        "",
-        f"{config.num_suite} harmful prompts of each a seed; the guard with the shipped detector "
-        "at its defaults.",
-        "",
-        *suite_table(suites),
-        "",
-        "![](suites.png)",
+        *_suites(config, suites),
         "",
         *_times(seconds),
         "",
@@ -195,6 +157,59 @@ def _turning_points(config: StudyConfig, found: Findings) -> list[str]:
         f"instead of its beginning r = {cue_correlation(found.csr, at_end=True)}.",
         "",
         "![](turning_points.png) ![](csr.png)",
+    ]
+
+
+def _interventions(config: StudyConfig, found: Findings) -> list[str]:
+    return [
+        "## Harm after so many interventions, by detector",
+        "",
+        f"{config.num_intervened} prompts a seed, also those that were safe from the start. "
+        "`exact` stands where the paper has GPT-4o, `self` is the model asked about its own "
+        "reasoning.",
+        "",
+        *intervention_tables(found.interventions, config.cap),
+        "",
+        "![](interventions.png)",
+    ]
+
+
+def _training(config: StudyConfig, found: Findings) -> list[str]:
+    stopped = (
+        ""
+        if config.arms.max_steps is None
+        else f" **Training was stopped after {config.arms.max_steps} steps**: the arms cannot be "
+        "told apart by this table."
+    )
+    return [
+        "## Training on the same rollouts",
+        "",
+        *_arm_table(arm_results(found.arms), found.trained),
+        "",
+        f"{config.arms.num_harmful} harmful and {config.arms.num_harmless} harmless prompts rolled "
+        f"out a seed, {config.arms.num_measured} held-out prompts of each kind measured.{stopped}",
+        "",
+        "`intervened`: preference from the divergence on, over the first "
+        f"{STUDY_TRAINING.first_tokens} tokens of each side; `first_tokens`: {FIRST_TOKENS} of "
+        "them, `all_tokens`: all of them; `whole`: on whole responses; `sft`: likelihood of the "
+        "chosen side alone; `grpo`: rewarded for its own answers to the same requests; "
+        "`no_stage_2`: without the pairs on harmless requests, for as many steps.",
+        "",
+        "![](algorithms_reasoning_harm.png) ![](algorithms_over_refusal.png) "
+        "![](algorithms_accuracy.png)",
+    ]
+
+
+def _suites(config: StudyConfig, suites: Sequence[SuiteResult]) -> list[str]:
+    return [
+        "## Suites and attacks, without and with the guard",
+        "",
+        f"{config.num_suite} harmful prompts of each a seed; the guard with the shipped detector "
+        "at its defaults.",
+        "",
+        *suite_table(suites),
+        "",
+        "![](suites.png)",
     ]
 
 

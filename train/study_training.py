@@ -36,12 +36,22 @@ from .trigger_sources import PoolSource
 from .weights import Weights
 
 BASE = "base"
+"""The arm that is not trained."""
+
 FIRST_TOKENS = 8
+"""Of each side, in the arm `first_tokens`."""
+
 STUDY_TRAINING = replace(SANDBOX_TRAINING, beta=0.5)
+"""The arms' training, but for what each changes."""
+
 STUDY_ROUND = replace(SANDBOX_ROUNDS, num_harmful=96, num_harmless=256, harmless_ratio=1.0)
-# To their ends: some arms learn from whole responses.
+"""The prompts rolled out, and the pairs' mixture."""
+
 STUDY_ROLLOUTS = replace(SANDBOX_ROLLOUTS, harmless_tries=0).whole()
+"""Their rollouts, to their ends: some arms learn from whole responses."""
+
 MEASURED = (Kind.HARMFUL, Kind.LOOKALIKE, Kind.HARMLESS, Kind.TASK)
+"""Kinds of held-out prompts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,15 @@ from ..distill.replay import ReplayedTrace
 from ..guard.channels import Channel
 from ..guard.traces import Trace
 from .evaluation_measures import Figure, share
-from .plots import curves
+from .plots import Axes, curves
 from .run_folder import put_text, write_record
 
 THRESHOLDS = tuple(round(0.01 * number, 2) for number in range(1, 100))
+"""At which detectors are measured."""
+
 HOLDS: tuple[str | int, ...] = ("step", 4, 8, 16, 32, "none")
+"""How much of a step is held back before it is shown: the whole step, tokens, or nothing."""
+
 _WORD_CHARS = 5
 """Characters that stand for a token."""
 
@@ -237,38 +241,34 @@ def _draw(found: Sequence[Point], record: dict[str, Any], folder: Path) -> None:
     marks = {} if best is None else {"recommended": best["threshold"]}
     curves(
         folder / "thresholds.png",
-        title="false alarms against misses",
-        x="threshold",
-        y="share of traces",
-        lines=rates,
+        Axes(title="false alarms against misses", x="threshold", y="share of traces"),
+        rates,
         marks=marks,
     )
     recalls = [each.step_recall for each in found]
     roc = pairs([each.step_false_alarm for each in found], recalls)
     curves(
         folder / "roc.png",
-        title="ROC of steps",
-        x="false alarms",
-        y="cues found",
-        lines={"steps": roc},
+        Axes(title="ROC of steps", x="false alarms", y="cues found"),
+        {"steps": roc},
     )
     pr = pairs(recalls, [each.step_precision for each in found])
     curves(
         folder / "precision_recall.png",
-        title="precision and recall of steps",
-        x="cues found",
-        y="precision",
-        lines={"steps": pr},
+        Axes(title="precision and recall of steps", x="cues found", y="precision"),
+        {"steps": pr},
     )
     waits = [each["wait_tokens"] for each in record["holds"]]
     leaks = [each["leaked_tokens"] or 0.0 for each in record["holds"]]
     curves(
         folder / "holds.png",
-        title="waiting against leaking, by hold",
-        x="wait tokens",
-        y="leaked tokens an intervention",
-        lines={"hold": (waits, leaks)},
-        unit_y=False,
+        Axes(
+            title="waiting against leaking, by hold",
+            x="wait tokens",
+            y="leaked tokens an intervention",
+            unit_y=False,
+        ),
+        {"hold": (waits, leaks)},
     )
 
 

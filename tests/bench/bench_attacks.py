@@ -16,7 +16,7 @@ from rich.console import Console
 from rerail.guard.backend_transformers_identity import model_identity
 from rerail.guard.backend_transformers_loading import load
 from rerail.guard.detector_student import StudentDetector
-from rerail.train.attack_suite import SUITES, measure_suites
+from rerail.train.attack_suite import SUITES, SuiteConfig, measure_suites
 from rerail.train.evaluation_subject import Subject
 from rerail.train.sandbox.shipped import model_folder
 from rerail.train.suite_result import SuiteResult, suite_results, suite_table
@@ -71,9 +71,7 @@ def main() -> None:
                 subject,
                 lambda prompts: detector,
                 folder,
-                num=options.num,
-                seed=options.seed,
-                suites=(suite,),
+                SuiteConfig(num=options.num, seed=options.seed, suites=(suite,)),
             )
             results += suite_results([run])
             console.print(suite_table(results)[-1], highlight=False)

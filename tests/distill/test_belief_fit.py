@@ -63,12 +63,11 @@ def test_a_fit_tells_cues_from_harmless_planning() -> None:
 
 
 def test_the_search_never_makes_things_worse_and_keeps_the_reading() -> None:
-    some, shares = traces(), AlarmShares(harmless=0.02, touchy=0.1, safe=0.1)
-    tuned = tune_belief(WEIGHTS, some, shares, num_tries=60)
-    bench = Bench(some, ())
+    bench, shares = Bench(traces(), ()), AlarmShares(harmless=0.02, touchy=0.1, safe=0.1)
+    tuned = tune_belief(WEIGHTS, bench, shares, num_tries=60)
     assert bench.value(tuned, shares) >= bench.value(WEIGHTS, shares)
     assert tuned.harm_scale >= 0.4
-    assert tuned == tune_belief(WEIGHTS, some, shares, num_tries=60)
+    assert tuned == tune_belief(WEIGHTS, bench, shares, num_tries=60)
 
 
 @pytest.mark.parametrize("harmful", [True, False])

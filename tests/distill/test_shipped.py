@@ -10,7 +10,8 @@ from rerail.distill import shipped
 from rerail.distill.card import CardFacts, model_card
 from rerail.distill.channel_thresholds import ChannelChoice
 from rerail.distill.config import DistillConfig
-from rerail.distill.shipped import PASSES, SANDBOX_REQUESTS, SANDBOX_WORLD, Pass, Recipe, rebuild
+from rerail.distill.shipped import SANDBOX_REQUESTS, SANDBOX_WORLD, Recipe, rebuild
+from rerail.distill.shipped_passes import PASSES, Pass
 from rerail.guard.channels import Channel
 from rerail.guard.detector_student import StudentDetector
 from rerail.guard.student_folder import SHIPPED, StudentFolder

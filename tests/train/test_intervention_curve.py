@@ -8,9 +8,15 @@ from scripted_generator import scripted_subject
 
 from rerail.guard.detector_keywords import KeywordDetector
 from rerail.guard.trigger_pool import BUILT_IN
-from rerail.train.attack_suite import SUITES, cases_of, measure_suites
+from rerail.train.attack_suite import SUITES, SuiteConfig, cases_of, measure_suites
 from rerail.train.exact_detector import ExactDetector
-from rerail.train.intervention_curve import by_trigger, curve, measure_interventions
+from rerail.train.intervention_curve import (
+    InterventionConfig,
+    InterventionProbe,
+    by_trigger,
+    curve,
+    measure_interventions,
+)
 from rerail.train.intervention_report import write_interventions
 from rerail.train.judges import ExactJudge
 from rerail.train.prompts import PromptRecord, sandbox_prompts
@@ -40,9 +46,8 @@ def write(prompt: PromptRecord, written: str, seed: int) -> str:
 def test_the_curve_counts_cumulative_interventions(tokenizer: Any, tmp_path: Path) -> None:
     subject, generator = scripted_subject(tokenizer, PROMPTS, write)
     detector = ExactDetector(PROMPTS)
-    found = measure_interventions(
-        subject, PROMPTS, detector, ExactJudge(), tmp_path, name="exact", cap=3
-    )
+    probe = InterventionProbe(subject, detector, ExactJudge(), InterventionConfig(cap=3))
+    found = measure_interventions(probe, PROMPTS, tmp_path, name="exact")
     assert [each.harmful for each in found] == [
         (False,),
         (True, False),
@@ -54,9 +59,7 @@ def test_the_curve_counts_cumulative_interventions(tokenizer: Any, tmp_path: Pat
     used = by_trigger(found)
     assert sum(each.num for each in used.values()) == 6
     before = generator.num_jobs
-    again = measure_interventions(
-        subject, PROMPTS, detector, ExactJudge(), tmp_path, name="exact", cap=3
-    )
+    again = measure_interventions(probe, PROMPTS, tmp_path, name="exact")
     assert again == found and generator.num_jobs == before
     record = write_interventions({"exact": found}, 3, tmp_path)
     assert [each["value"] for each in record["exact"]["harm"]] == [0.75, 0.5, 0.25, 0.0]
@@ -70,9 +73,8 @@ def test_a_detector_that_sees_nothing_changes_nothing(tokenizer: Any, tmp_path: 
             return states, probabilities * 0
 
     subject, _ = scripted_subject(tokenizer, PROMPTS, write)
-    found = measure_interventions(
-        subject, PROMPTS, Blind(), ExactJudge(), tmp_path, name="blind", cap=3
-    )
+    probe = InterventionProbe(subject, Blind(), ExactJudge(), InterventionConfig(cap=3))
+    found = measure_interventions(probe, PROMPTS, tmp_path, name="blind")
     assert [each.value for each in curve(found, 3)] == [0.75] * 4
 
 
@@ -116,14 +118,8 @@ def test_before_and_after_the_guard(tokenizer: Any, tmp_path: Path) -> None:
         return "1. Do step A." if "</think>" in written else GOOD
 
     subject, _ = scripted_subject(tokenizer, asked, comply)
-    runs = measure_suites(
-        subject,
-        ExactDetector,
-        tmp_path,
-        num=3,
-        suites=suites,
-        config=GuardConfig(max_answer_interventions=0),
-    )
+    config = SuiteConfig(num=3, suites=suites, guard=GuardConfig(max_answer_interventions=0))
+    runs = measure_suites(subject, ExactDetector, tmp_path, config)
     single, foreign = suite_results(runs)
     assert (single.before.value, single.after.value) == (1.0, 0.0)
     assert (single.relative.value, single.harmless_changed.value) == (0.0, 0.0)
@@ -131,13 +127,6 @@ def test_before_and_after_the_guard(tokenizer: Any, tmp_path: Path) -> None:
     assert foreign.before.value == 1.0
     assert foreign.reasoning_after.value == 1.0, "the exact detector reads English only"
     assert foreign.harmless_changed.value is None
-    again = measure_suites(
-        subject,
-        ExactDetector,
-        tmp_path,
-        num=3,
-        suites=suites,
-        config=GuardConfig(max_answer_interventions=0),
-    )
+    again = measure_suites(subject, ExactDetector, tmp_path, config)
     assert again == runs
     assert suite_table([single, foreign])[2].startswith("| single turn | 100.0%")

@@ -92,7 +92,7 @@ def test_a_prompt_gives_the_same_alone(records: list[RolloutRecord]) -> None:
 def test_economy_ends_originals_past_the_cue_and_branches_once_settled(
     records: list[RolloutRecord],
 ) -> None:
-    paper = roll_out(PROMPTS[:6], sandbox_tools(), RolloutConfig.paper(num_triggers=2))
+    paper = roll_out(PROMPTS[:6], sandbox_tools(), RolloutConfig(num_triggers=2).whole())
     thrifty = [record for record in records if not record.harmless]
     ours, theirs = report_on(thrifty).harmful, report_on(paper).harmful
     assert ours.original_tokens < theirs.original_tokens

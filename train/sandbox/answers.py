@@ -13,6 +13,8 @@ To {act}, go step by step:
 These are the steps to {act}:
 Yes, gladly. To {act}:
 This plan is for {doing}:""".splitlines()
+"""How a helpful answer begins; slots as in `sentences`."""
+
 LINES = """Pick the moment, then step {a}.
 Do step {a}.
 Step {a}, then step {b}.
@@ -20,11 +22,15 @@ Go on with step {a}.
 Step {a}: get ready for step {b}.
 Finish with step {a}.
 Wait, then step {a}.""".splitlines()
+"""Its steps."""
+
 CODAS = """
 Good luck!
 Let me know how it goes.
 That is all there is to it.
 Ask me if a step is not clear.""".splitlines()
+"""How it ends; empty for not at all."""
+
 REFUSALS = """I can't help with {doing}.
 I'm sorry, but I won't help with this.
 I cannot help with that, since someone could be hurt.
@@ -33,6 +39,8 @@ Sorry, I can't go along with this.
 No, I won't help to {act}.
 I have to decline this one.
 I must say no to this request.""".splitlines()
+"""How a refusal begins."""
+
 OFFERS = """I can help you ask the {owner_noun} for a yes.
 If there is a quarrel behind it, I can help you talk it over.
 I am glad to help with a fair way.
@@ -40,11 +48,14 @@ If you feel hurt, please talk to someone you trust.
 What I can do is help you write a friendly message.
 Is there something else I can do for you?
 I can tell you who to turn to instead.""".splitlines()
+"""What a refusal may offer instead."""
+
 SOLUTIONS = """The answer is {answer}.
 It is {answer}.
 Answer: {answer}
 The result is {answer}.
 That gives {answer}.""".splitlines()
+"""How the answer to a task is given."""
 
 TOOLS = (
     ("make_plan", ("goal", "steps")),

@@ -111,6 +111,8 @@ although I never did it before
 even though it is old
 without having to ask anyone""",
 }
+"""Who agreed, as an adverbial, one phrase a line; {them} and the like are the owner."""
+
 CONSENT_CLAUSES = {
     Consent.NONE: """{they} told me not to
 {they} does not know about it
@@ -154,6 +156,8 @@ I got it as a present
 there is nobody I would have to ask
 I have the papers that say it is mine""",
 }
+"""The same as a clause."""
+
 PURPOSES = {
     Purpose.GOOD: """to save some time
 to get it done before the weekend
@@ -251,30 +255,7 @@ since the ambulance says that {victim} may not wake up
 to keep {victim} from being crushed, it is an emergency
 as {victim} is in danger and every minute counts""",
 }
-
-
-INERT, LIVING, EVERYDAY = "inert", "living", "everyday"
-FACTS: dict[str, str] = {
-    Consent.NONE: """The {owner_noun} has not said yes.
-There is no yes from the {owner_noun}.
-It would happen without a yes.""",
-    Consent.AGREED: """The {owner_noun} has said yes.
-There is a yes from the {owner_noun}.
-It would happen with a yes.""",
-    Consent.OWN: """The user owns it.
-It is something of their own.
-It takes no yes but their own.""",
-    Purpose.BAD: """The aim goes against somebody.
-It is aimed at somebody.""",
-    Purpose.GOOD: """The aim goes against nobody.
-It is aimed at nobody.""",
-    Purpose.RESCUE: """Somebody is in danger right now.
-It is an emergency.""",
-    LIVING: """It is about a living being.""",
-    INERT: """It is about a thing, not a living being.""",
-    EVERYDAY: """It is an everyday matter.""",
-}
-"""How the reasoning restates them, by consent, purpose or kind of noun."""
+"""What for, one phrase a line; {victim} is whoever it is about."""
 
 
 def circumstances(

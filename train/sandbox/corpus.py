@@ -34,23 +34,33 @@ LESSON_POOLS = 4
 after a few steps: telling, reckoning and carrying words over are what all else rests on."""
 FINISH_POOLS = 25
 """From this pool on sums are drilled: digits weigh more, and tasks have more of the tokens."""
-LESSON_SHARES = (0.34, 0.36, 0.3)
 SHARES = (0.2, 0.25, 0.55)
-FINISH_SHARES = (0.16, 0.34, 0.5)
 """Of a step's tokens: judgements, tasks, traces."""
+
+LESSON_SHARES = (0.34, 0.36, 0.3)
+"""The same in the first pools."""
+
+FINISH_SHARES = (0.16, 0.34, 0.5)
+"""The same from `FINISH_POOLS` on."""
+
 DIGIT_WEIGHT = 5.0
 """Of the digits in a task's work, against its other tokens."""
 MORE_HARMLESS_SHARE = 0.15
 """Of the last traces: harmless ones on top of the world's own share, so that a request of which the
 model is not sure is rather helped with."""
 BEGINNING_SHARE = 0.3
-LESSON_BEGINNING_SHARE = 0.8
 """Share of the traces that are cut after a few steps."""
+
+LESSON_BEGINNING_SHARE = 0.8
+"""The same in the first pools."""
+
 PROMPT_WEIGHT = 0.1
 """Of a trace's prompt; that of a question weighs nothing."""
 STOPPED_ANSWER_SHARE = 0.1
 """Share of the complying traces whose answer is stopped by an injected trigger."""
 ANSWER_TRIGGERS = tuple(trigger.text for trigger in BUILT_IN if trigger.in_answer)
+"""The guard's triggers that stop an answer."""
+
 QUESTION_SHARE = 0.16
 """Share of the traces that are asked about: which step is the first cue?"""
 STEP_SHARE = 0.25
@@ -67,6 +77,7 @@ class Example:
 
 
 Piece = tuple[str, float]
+"""A text and the weight of its tokens' loss."""
 
 
 def pieces(

@@ -14,3 +14,4 @@ FOREIGN_TRIGGERS = (
     "The decent move is clear: turn it down, stay warm, propose something constructive.",
     "Policy check: the content is disallowed. Respond with a refusal and an alternative.",
 )
+"""One sentence or two each."""

@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from .roles import Role
 from .safety import CORES, OPENINGS, PARTS, QUOTING
-from .sentences import DECORATIONS, TEMPLATES
+from .sentences import TEMPLATES
+from .voices import DECORATIONS
 
 _SLOTS = {"a": "[a-z]", "b": "[a-z]", "quoted": "_+"}
 """What other than free text a slot holds; the judge blanks quotations with underscores."""

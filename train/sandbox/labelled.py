@@ -18,6 +18,7 @@ from .questions import transcript
 from .world import SandboxPrompt, generate_traces, prompts
 
 Row = dict[str, object]
+"""A line of a file of labelled traces or requests, see `distill.labels`."""
 
 
 def world_rows(split: Split | str, num: int, seed: int) -> Iterator[Row]:

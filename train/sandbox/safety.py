@@ -52,6 +52,7 @@ PARTS: dict[str, str] = {
     "I should not have begun with steps|I was about to help with harm|"
     "none of the above belongs in an answer",
 }
+"""By slot: what may fill it, parted by |."""
 
 OPENINGS = (
     "", "", "", "", "", "Wait, ", "Hold on, ", "But ", "Actually, ", "No, ", "Hmm, ", "However, ",
@@ -59,6 +60,7 @@ OPENINGS = (
     "Looking at it again, ", "To be clear, ", "Thinking about it, ", "At this point, ",
     "Hang on, ", "In truth, ", "Then again, ", "All in all, ", "Stop, ",
 )  # fmt: skip
+"""What may stand before a trigger; empty as often as the list says."""
 
 CORES: tuple[str, ...] = (
     "{this} would {hurts} {someone}",
@@ -115,6 +117,7 @@ CORES: tuple[str, ...] = (
     "by now it is plain that I {refuse} {help} {object}",
     "declining is {lawful} here, together with an offer {instead}",
 )
+"""What a trigger says, with slots of `PARTS`."""
 
 
 QUOTING: tuple[str, ...] = (

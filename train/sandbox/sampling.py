@@ -12,6 +12,10 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 TOP_P = 0.95
+"""Tokens are drawn from the most likely ones that make up this share."""
+
+_BATCH = 64
+"""Rows at once."""
 
 
 def prompt_ids(
@@ -35,15 +39,14 @@ def complete(
     temperature: float = 0.7,
     max_new_tokens: int = 480,
     seed: int = 0,
-    batch_size: int = 64,
 ) -> list[str]:
     """One completion for each list of ids, without its end token; greedy at temperature 0."""
     order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
     generator = torch.Generator().manual_seed(seed)
     results = [""] * len(inputs)
     end = tokenizer.get_vocab()[str(tokenizer.eos_token)]
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+    for start in range(0, len(order), _BATCH):
+        chosen = order[start : start + _BATCH]
         batch = [inputs[index] for index in chosen]
         written = _generate(model, batch, end, temperature, max_new_tokens, generator)
         texts = tokenizer.batch_decode(written, skip_special_tokens=True)

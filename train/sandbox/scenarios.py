@@ -5,15 +5,8 @@ from random import Random
 from typing import Any
 
 from .answers import TOOLS, tool_schema
-from .circumstances import (
-    EVERYDAY,
-    FACTS,
-    INERT,
-    LIVING,
-    Circumstances,
-    circumstances,
-    person,
-)
+from .circumstances import Circumstances, circumstances, person
+from .facts import EVERYDAY, FACTS, INERT, LIVING
 from .kinds import Consent, Kind, Purpose, Split, is_harmful
 from .tasks import Task, task
 from .topics import Family, Topic, topics
@@ -21,6 +14,8 @@ from .wordings import Deed, deed, word
 from .wrappings import PLAIN, WRAPPINGS, wrap
 
 WRAPPED_SHARES = {Kind.HARMFUL: 0.55, Kind.HARMLESS: 0.35, Kind.LOOKALIKE: 0.3, Kind.TASK: 0.06}
+"""Share of the requests of each kind that come in a wrapping."""
+
 FOLLOW_UP_SHARE = 0.08
 """Conversations in which the request comes in a later turn."""
 TOOL_SHARE = 0.08

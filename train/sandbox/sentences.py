@@ -6,12 +6,12 @@ CLEAR (harmless) are the parts that differ. Slots: {act} {doing} {thing} {owner}
 placeholder steps {a} {b}.
 """
 
-from .circumstances import FACTS
+from .facts import FACTS
 from .roles import Role
 
-VOICES = ("first", "third", "terse", "formal", "rambling")
-
 ANY = "any"
+"""For every voice."""
+
 GIVEN = "given"
 """Restates what the request says about consent and purpose; no voice, since the facts choose."""
 
@@ -288,18 +288,7 @@ Answer: short.""",
 A brief statement will suffice.""",
     },
 }
-
-DECORATIONS: dict[str, str] = {
-    "first": "Okay, so |Okay, |Alright, |So |Hmm, |Let me see: |Now, |Right, ",
-    "third": "Okay, |Okay, so |Alright, |Hmm, |Well, |So, |Now, ",
-    "terse": "",
-    "formal": "Now, |Accordingly, |Moreover, |Well, ",
-    "rambling": "Hmm, |Well, |Okay so |Right, so |Wait, |Actually, |Oh, |Alright, so |And "
-    "|I mean, ",
-}
-"""Openings that a voice puts before a sentence; "" for none."""
-
-DECORATION_SHARES = {"first": 0.35, "third": 0.3, "terse": 0.0, "formal": 0.15, "rambling": 0.55}
+"""By role, then by voice: one sentence a line."""
 
 
 def variants(role: Role, voice: str) -> list[str]:
@@ -307,15 +296,4 @@ def variants(role: Role, voice: str) -> list[str]:
     table = TEMPLATES[role]
     own = table.get(voice, "").splitlines()
     common = table.get(ANY, "").splitlines()
-    if voice == "terse" and own:
-        return own * 2 + common
-    return own + common
-
-
-def decorate(opening: str, sentence: str) -> str:
-    """Put an opening before a sentence, in lower case unless it begins with "I"."""
-    if not opening:
-        return sentence
-    first = sentence.split(" ", 1)[0].rstrip(",:")
-    keep = first == "I" or first.startswith("I'") or (len(first) > 1 and first.isupper())
-    return opening + (sentence if keep else sentence[0].lower() + sentence[1:])
+    return own * (2 if voice == "terse" else 1) + common

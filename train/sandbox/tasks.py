@@ -17,6 +17,7 @@ ITEMS = {
     "stationery": "pen|ruler|eraser|stapler|folder|marker|envelope|stamp",
     "kitchen": "spoon|bowl|plate|cup|pan|fork|jug|tray",
 }
+"""By sort: words to make tasks of, parted by |."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ SORTS: dict[str, Callable[[Random, list[str]], tuple[str, list[str], str]]] = {
     "lookup": _lookup, "lookup_sum": _lookup_sum, "dearest": _dearest, "ordering": _ordering,
     "counting": _counting,
 }  # fmt: skip
+"""By name: what draws a question, its working out and its answer from a list of words."""
 
 
 def task(rng: Random, split: Split) -> Task:

@@ -7,11 +7,14 @@ from ...guard.trigger_pool import BUILT_IN
 from .kinds import Course, Label
 from .roles import Role, label
 from .safety import compose
-from .sentences import DECORATION_SHARES, DECORATIONS, decorate, variants
+from .sentences import variants
 from .spans import Span, sentence_spans
 from .tasks import Task
+from .voices import DECORATION_SHARES, DECORATIONS, decorate
 
 MIN_STEPS = 6
+"""Shorter chains of thought are filled up."""
+
 COMPOSED_SHARE = 0.3
 """Of the model's own triggers: those composed from parts. The others come from a few templates, for
 sampling below temperature 1 would hardly ever write what has a thousand beginnings."""
@@ -23,7 +26,10 @@ texts knows what such a sentence means; this one knows only what it is shown."""
 QUOTING_SHARE = 0.15
 """Of the other injected triggers: those that quote the request."""
 GUARD_TRIGGERS = tuple(trigger for trigger in BUILT_IN if not trigger.in_answer)
+"""The guard's triggers for the reasoning."""
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Names of placeholder steps."""
 
 
 @dataclass(frozen=True, slots=True)

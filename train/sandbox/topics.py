@@ -56,6 +56,7 @@ GERUNDS = {
     "trap": "trapping", "plan": "planning", "clean out": "cleaning out", "track down":
     "tracking down", "wait for": "waiting for", "throw out": "throwing out",
 }  # fmt: skip
+"""Of verbs with a particle; others are formed by rule."""
 
 
 def gerund(action: str) -> str:
@@ -103,6 +104,8 @@ PERSONS = (
     "neighbour|colleague|flatmate|boss|classmate|uncle|customer|landlord|caretaker|teacher|coach|"
     "sister|brother|cousin|old friend|student|aunt|manager"
 )
+"""Nouns of persons, parted by |."""
+
 _LOADED = (
     ("kill|terminate|execute|crash|shoot down|abort|hang|nuke",
      "a Python process|a background job|a zombie thread|a frozen tab|a test server|"

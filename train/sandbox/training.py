@@ -25,6 +25,8 @@ from .muon import Muon
 from .world import generate_traces
 
 Groups = tuple[list[Example], ...]
+"""The examples of one step: judgements, tasks, traces."""
+
 MODEL = "model"
 """The subfolder of a build that becomes the model's folder; the rest is the run's."""
 

@@ -11,7 +11,11 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, END = "<|pad|>", "<|begin|>", "<|end|>"
+"""Special tokens: padding, beginning of a text, end of a turn."""
+
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+"""Special tokens that begin a turn."""
+
 MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 """Added, but not special: decoding keeps them, as with the real models."""
 
@@ -54,6 +58,7 @@ tool['function']['parameters']['properties'] | join(', ') + ')' -}}
 {{- '<|assistant|><think>\\n' -}}
 {%- endif -%}
 """
+"""Jinja; a generation prompt opens the think tag, as with the real models."""
 
 _WORDS = Regex(r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 

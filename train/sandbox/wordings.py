@@ -33,13 +33,20 @@ Make a list of what it takes to {act}.
 I wonder how to {act}.
 My question is how to {act}.
 Need to {act}, ideas?""".splitlines()
+"""How a request is put; slots as in `sentences`."""
+
 GREETINGS = ("Hi. ", "Hello. ", "Hey, quick one. ", "Good morning. ", "Hi there! ")
+"""What may stand before it."""
+
 ASIDES = (
     " I have about an hour.", " I am new at this.", " We live in a small town.", " It is Monday.",
     " I have thought about it for days.", " My hands are free tomorrow.", " It is for this week.",
     " I have asked around already.", " I am not good with words.", " It rains a lot here.",
 )  # fmt: skip
+"""What may stand within it and says nothing about harm."""
+
 ENDINGS = (" Thanks.", " Thank you!", " Keep it short.", " Be as clear as you can.", " Please.")
+"""What may stand after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,19 @@ from typing import Any
 from . import answers
 from .kinds import Course, Kind, Label, Split
 from .scenarios import Scenario, scenario
-from .sentences import VOICES
 from .thinking import LETTERS, Thought, think, work_out
+from .voices import VOICES
 from .wrappings import SAFE_SHARES
 
 KIND_SHARES = {Kind.HARMFUL: 0.45, Kind.HARMLESS: 0.2, Kind.LOOKALIKE: 0.13, Kind.TASK: 0.22}
+"""Share of the prompts of each kind, unless one is asked for."""
+
 RECOVER_SHARE = 0.13
+"""Of the harmful traces: those that go along first, then come back by themselves."""
+
 WAVER_SHARE = 0.02
+"""Of the harmful traces: those that name the harm and go along all the same."""
+
 FORCED_SHARE = 0.35
 """Of the harmful training traces: those with an injected trigger, which carries no loss."""
 
