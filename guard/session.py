@@ -12,6 +12,7 @@ from typing import Any
 
 from .branch import Branch
 from .channels import Channel
+from .checkpoints import Checkpoints
 from .config import GuardConfig, OnDetectorError, Policy
 from .decision import Verdict, decide_on_failure
 from .detector import Thresholds
@@ -86,9 +87,7 @@ class Session:
         self._suspicion = Suspicion(config, thresholds, self._replacements.left)
         self._events: list[Event] = []
 
-        self._step_state = detector_state  # of the detector, where the open step began
-        self._call_state = detector_state  # where the open tool call began
-        self._in_call = False
+        self._checkpoints = Checkpoints(detector_state)
         self._unguarded = detector_state is None
         self._raised: Exception | None = None
         self._trigger: Trigger | None = None  # to be injected now
@@ -189,7 +188,7 @@ class Session:
             self._events.extend(self._gate.settle(piece))
             return
         if not 0.0 <= probability <= 1.0:
-            self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
+            self._no_probability(probability)
             return
         self._branch.settle(piece, probability)
         released = self._gate.settle(piece)
@@ -221,7 +220,7 @@ class Session:
             self._step_done(step)
             return
         if not 0.0 <= probability <= 1.0:
-            self.detector_failed(ValueError(f"the detector gave {probability} as a probability"))
+            self._no_probability(probability)
             return
         self._branch.settle(self.reading, probability)
         verdict, deciding = self._suspicion.end(probability, step.channel)
@@ -253,15 +252,16 @@ class Session:
             self._gate.settle(piece)
             self._events.extend(self._gate.pass_to(piece.end))
 
+    def _no_probability(self, given: float) -> None:
+        self.detector_failed(ValueError(f"the detector gave {given} as a probability"))
+
     # -- inside -------------------------------------------------------------------------------
 
     def _pass_unread(self, piece: Piece) -> None:
         """Text that no detector has to read: blanks, markup, and all after a failure let pass."""
         self._branch.settle(piece, None)
         in_call = self._intake.channel is Channel.TOOL_CALL
-        if in_call and not self._in_call:
-            self._call_state = self.state
-        self._in_call = in_call
+        self._checkpoints.between_steps(self.state, in_call=in_call)
         self._events.extend(self._gate.settle(piece, in_call=in_call))
         if self._unguarded:
             self._events.extend(self._gate.pass_to(piece.end))
@@ -288,7 +288,7 @@ class Session:
 
     def _step_done(self, step: Step) -> None:
         self.reading = None
-        self._step_state = self.state
+        self._checkpoints.step_done(self.state)
         self._suspicion.clear()
         self._events.extend(self._gate.step_passed(step.end, step.channel))
 
@@ -331,10 +331,8 @@ class Session:
             self._events.append(Retracted(leaked, num_leaked, offset))
         self._gate.cut(offset)
         removed = self._intake.roll_back(keep, mark, already_read=already_read)
-        self.state = self._call_state if channel is Channel.TOOL_CALL else self._step_state
-        self._step_state = self.state
+        self.state = self._checkpoints.roll_back(channel)
         self.reading = None
-        self._in_call = False
         self._suspicion.clear()
         self._events.append(RolledBack(removed.text, len(removed), keep, channel))
         return removed
