@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from ..guard import GuardConfig
 from .cli_errors import options_checked, say
-from .eval_options import JudgeOptions, Words, drawn, judge_place, steps, subjects
+from .eval_options import JudgeOptions, Words, drawn, steps, subjects
 from .extras import need
 from .options import ModelChoice, Sampling
 
@@ -83,7 +83,7 @@ def evaluate(
             sampling=drawn(sampling),
             guard=guard,
         )
-        named = judges_named(config.judges, judge_place(judges))
+        named = judges_named(config.judges, judges.endpoint.place)
         suites = suites_named(prompts, num=num_prompts, seed=guard.seed)
     loaded = partial(detector_for, detector, model.model)
     parts = Parts(subjects(model, adapter), suites, named, loaded)

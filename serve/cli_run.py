@@ -1,7 +1,6 @@
 """`rerail run`: one prompt, answered under the guard."""
 
 import json
-import os
 import sys
 from collections.abc import Generator
 from contextlib import closing
@@ -14,7 +13,7 @@ from ..guard import DetectorFailed, Event, Finished, Guard, GuardConfig, Trace
 from ..guard.server_address import is_address
 from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import FAILURE, UsageError, say
-from .options import ModelChoice, Sampling, Storing, default_store
+from .options import ModelChoice, Sampling, Storing, default_store, upstream_api_key
 
 
 def run(
@@ -125,7 +124,7 @@ def _events(
     served = new_upstream_engine(
         model.model,
         upstream,
-        api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
+        api_key=upstream_api_key(),
         reasoning_format=config.reasoning_format,
     )
     return upstream_events(served, guard, messages, options, seed=config.seed)

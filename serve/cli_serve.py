@@ -3,17 +3,20 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..guard import GuardConfig, ReasoningFormat
+from ..guard import Guard, GuardConfig, ReasoningFormat
 from ..guard.json_text import json_of
 from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import FAILURE, UsageError, options_checked
 from .extras import need
-from .options import ModelChoice, Storing, default_store
+from .options import ModelChoice, ModelLoading, Storing, default_store, upstream_api_key
 from .server_settings import ServerSettings, Trust
+
+if TYPE_CHECKING:
+    from .api_keys import ApiKeys
 
 
 def serve(
@@ -26,12 +29,10 @@ def serve(
     watchable: bool = False,
     follow: Path | None = None,
     reasoning_parser: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    trust_remote_code: bool = False,
+    loading: ModelLoading = ModelLoading(),  # noqa: B008  (frozen: sharing it is harmless)
     engine_args: str | None = None,
     lora_modules: tuple[str, ...] = (),
-    settings: ServerSettings = ServerSettings(),  # noqa: B008  (frozen: sharing it is harmless)
+    settings: ServerSettings = ServerSettings(),  # noqa: B008
     storing: Storing = Storing(),  # noqa: B008
     upstream: Annotated[UpstreamSettings, Parameter(name="*")] = UpstreamSettings(),  # noqa: B008
     config: Annotated[GuardConfig, Parameter(name="*")] = GuardConfig(),  # noqa: B008
@@ -72,12 +73,6 @@ def serve(
         With --engine vllm it may change the adapter over the model (--promotion stack).
     reasoning_parser
         The same as --reasoning-format, by the name that it has in vLLM.
-    device
-        Such as `cpu` or `cuda`; by default where the model library puts it.
-    dtype
-        Such as `bfloat16`; by default the one that the model was saved in.
-    trust_remote_code
-        Run code that comes with the model. Only for models that you trust like a program.
     engine_args
         Arguments of vLLM's engine as a JSON object, such as '{"tensor_parallel_size": 2}'.
     lora_modules
@@ -85,77 +80,73 @@ def serve(
         for the model NAME get it. May be given several times. An upstream's are found by asking it.
     """
     need("serve")
-    from ..guard.triggers import TriggerPool
-    from .api_keys import ApiKeys, keys_from_file, keys_from_values
+    from .detectors import detector_for
     from .engines import EngineChoice, engine_name, load_engine
-    from .server_run import check_exposure, run_server
+    from .server_run import run_server
     from .server_service import Parts, Service
     from .trace_writer import TraceWriter
     from .vllm_adapters import named_adapters
 
-    if reasoning_parser is not None:
-        with options_checked():
-            ReasoningFormat.named(reasoning_parser)
     with options_checked():
+        if reasoning_parser is not None:
+            ReasoningFormat.named(reasoning_parser)
         if lora_modules and engine != "vllm":
             raise UsageError("--lora-modules is for --engine vllm: drop it, or name that engine")
-        adapters = named_adapters(lora_modules)
-    choice = EngineChoice(
-        model=ModelChoice(
-            model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-        ),
-        served_names=settings.served_model_name,
-        max_model_len=settings.max_model_len,
-        reasoning_format=reasoning_parser or config.reasoning_format,
-        upstream=upstream,
-        upstream_api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
-        engine_args=_json_object(engine_args, engine),
-        adapters=adapters,
-    )
-    with options_checked():
-        engine = engine_name(engine, model)
-        trusted = settings.trust is not Trust.MARKED
-        from_environment = os.environ.get("RERAIL_API_KEYS", "").replace(",", " ").split()
-        keys = keys_from_values(settings.api_key, "api-key", trusted=trusted)
-        keys += keys_from_values(from_environment, "environment", trusted=trusted)
-        if settings.api_key_file is not None:
-            keys += keys_from_file(settings.api_key_file, trusted=trusted)
-        check_exposure(settings, len(keys))
-        api_keys = ApiKeys(keys, anonymous_trusted=settings.trust is Trust.ALL)
-
         if watchable and (storing.no_store or storing.redact):
             raise UsageError(
                 "--watchable shows the text through the store: drop --no-store, --redact"
             )
-
+        choice = EngineChoice(
+            model=ModelChoice(model=model, loading=loading),
+            served_names=settings.served_model_name,
+            max_model_len=settings.max_model_len,
+            reasoning_format=reasoning_parser or config.reasoning_format,
+            upstream=upstream,
+            upstream_api_key=upstream_api_key(),
+            engine_args=_json_object(engine_args, engine),
+            adapters=named_adapters(lora_modules),
+        )
+        engine = engine_name(engine, model)
+        keys = _keys(settings)
     store = None if storing.no_store else storing.open()
-    success = {} if store is None else store.trigger_success()
-
-    def load() -> Parts:
-        from .detectors import detector_for
-
-        triggers = TriggerPool.built_in()
-        if config.triggers is not None:
-            triggers = TriggerPool.from_file(config.triggers, replace=config.replace_triggers)
-        if config.trigger_sampling == "adaptive":
-            triggers = triggers.adaptive(success)
-        found = None if no_guard else detector_for(detector, choice.model.model)
-        return Parts(load_engine(engine, choice, follow), found, triggers)
-
     writer = TraceWriter(
         store,
         redacted=storing.redact,
         capacity=settings.store_buffer,
         when_unstored=settings.when_unstored,
     )
+
+    def load() -> Parts:
+        found = None if no_guard else detector_for(detector, model)
+        guard = Guard(found, config)
+        if store is not None:
+            guard.learn_from(store)
+        return Parts(load_engine(engine, choice, follow), found, guard.triggers)
+
     with ExitStack() as stack:
-        watch = None
+        live = None
         if watchable:
             from .live_channel import LiveWriter
 
-            watch = stack.enter_context(LiveWriter(storing.store or default_store())).watch
-        service = Service(load, config, settings, api_keys, writer, watch=watch)
+            live = stack.enter_context(LiveWriter(storing.store or default_store()))
+        service = Service(load, config, settings, keys, writer, live=live)
         return 0 if run_server(service) else FAILURE
+
+
+def _keys(settings: ServerSettings) -> "ApiKeys":
+    """From the command line, the environment and the file. Raises `ValueError` for what is no key,
+    and for a server that strangers could use without one."""
+    from .api_keys import ApiKeys, keys_from_file, keys_from_values
+    from .server_run import check_exposure
+
+    trusted = settings.trust is not Trust.MARKED
+    from_environment = os.environ.get("RERAIL_API_KEYS", "").replace(",", " ").split()
+    keys = keys_from_values(settings.api_key, "api-key", trusted=trusted)
+    keys += keys_from_values(from_environment, "environment", trusted=trusted)
+    if settings.api_key_file is not None:
+        keys += keys_from_file(settings.api_key_file, trusted=trusted)
+    check_exposure(settings, len(keys))
+    return ApiKeys(keys, anonymous_trusted=settings.trust is Trust.ALL)
 
 
 def _json_object(text: str | None, engine: str) -> dict[str, Any]:

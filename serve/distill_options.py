@@ -2,13 +2,14 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Parameter
 
 from .cli_errors import CommandFailed, counted, options_checked, say
+from .judge_options import JudgeEndpoint
 from .options import ModelChoice, Moment
 
 if TYPE_CHECKING:
@@ -34,15 +35,7 @@ class TeacherChoice:
     """The model that `--teacher self` asks about its first cue: a folder, a hub name, or
     `sandbox`."""
 
-    judge_url: str | None = None
-    """The judge's address, such as https://host/v1."""
-
-    judge_model: str | None = None
-    """Its name there."""
-
-    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
-    """Sent as a bearer token. Others on this machine can read it here: prefer
-    RERAIL_JUDGE_API_KEY in the environment."""
+    endpoint: JudgeEndpoint = field(default_factory=JudgeEndpoint)
 
     judge_retries: int = 3
     """Further tries after a failed call or an answer that cannot be read."""
@@ -54,7 +47,7 @@ class TeacherChoice:
     """The same for output tokens."""
 
     def __post_init__(self) -> None:
-        named = (self.judge_url, self.judge_model)
+        named = (self.endpoint.judge_url, self.endpoint.judge_model)
         if self.teacher == "judge" and None in named:
             raise ValueError("--teacher judge needs --judge-url and --judge-model")
         if self.teacher != "judge" and any(named):
@@ -72,9 +65,9 @@ class TeacherChoice:
 
             with options_checked():
                 settings = JudgeConfig(
-                    url=self.judge_url or "",
-                    model=self.judge_model or "",
-                    api_key=self.judge_api_key,
+                    url=self.endpoint.judge_url or "",
+                    model=self.endpoint.judge_model or "",
+                    api_key=self.endpoint.judge_api_key,
                     num_retries=self.judge_retries,
                     dollars_per_million_input=self.judge_input_price,
                     dollars_per_million_output=self.judge_output_price,

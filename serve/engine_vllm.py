@@ -110,19 +110,19 @@ def _started(arguments: Mapping[str, Any]) -> Any:
 
 
 def engine_args(choice: ModelChoice) -> dict[str, Any]:
-    """What the command line says of the model, with vLLM's names."""
+    """What the command line says of the model, with vLLM's names.
+
+    Raises `ValueError` for a device, which vLLM chooses itself.
+    """
     from ..train.sandbox.shipped import model_folder
 
-    if choice.device is not None:
-        raise ValueError(f"--device {choice.device} is not for vLLM: it takes the machine's own")
+    device = choice.loading.device
+    if device is not None:
+        raise ValueError(f"--device {device} is not for vLLM: it takes the machine's own")
     arguments: dict[str, Any] = {"name_or_path": choice.model}
     if choice.is_sandbox:
         arguments = {"name_or_path": model_folder(), **SMALL}
-    if choice.dtype is not None:
-        arguments["dtype"] = choice.dtype
-    if choice.trust_remote_code:
-        arguments["trust_remote_code"] = True
-    return arguments
+    return arguments | choice.loading.arguments()
 
 
 SMALL: Mapping[str, Any] = {

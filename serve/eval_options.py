@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .judge_options import JudgeEndpoint
 from .options import ModelChoice, Sampling
 
 Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
@@ -26,14 +27,7 @@ class JudgeOptions:
     chat model with our rubric), `qwen3guard`, `llama-guard`, `wildguard`; the first counts, the
     next ones fill in what it leaves open."""
 
-    judge_model: str | None = None
-    """The judge model's name or folder."""
-
-    judge_url: str | None = None
-    """An OpenAI-compatible server that has the judge model."""
-
-    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
-    """For that server; rather give it in the environment."""
+    endpoint: JudgeEndpoint = field(default_factory=JudgeEndpoint)
 
 
 def drawn(sampling: Sampling) -> Any:
@@ -49,13 +43,6 @@ def drawn(sampling: Sampling) -> Any:
     return Drawn(**{name: value for name, value in given.items() if value is not None})
 
 
-def judge_place(judges: JudgeOptions) -> Any:
-    """Where the judge model is, as judges take it."""
-    from ..train.evaluation_judges import JudgePlace
-
-    return JudgePlace(model=judges.judge_model, url=judges.judge_url, api_key=judges.judge_api_key)
-
-
 def harmful_asked(
     prompts: str, judges: JudgeOptions, *, num: int, seed: int
 ) -> tuple[Any, list[Any]]:
@@ -63,7 +50,7 @@ def harmful_asked(
     from ..train.evaluation_judges import default_judges, judges_named
     from ..train.evaluation_suites import suites_named
 
-    judge = judges_named(judges.judge or default_judges((prompts,)), judge_place(judges))[0]
+    judge = judges_named(judges.judge or default_judges((prompts,)), judges.endpoint.place)[0]
     (suite, *_) = suites_named((prompts,), num=num, seed=seed)
     return judge, [each for each in suite.prompts if each.harmful]
 

@@ -34,23 +34,19 @@ def load_weights(choice: ModelChoice) -> tuple[Any, Any]:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if choice.is_sandbox:
         torch.set_num_threads(1)  # a second thread costs so small a model more than it brings
-    options: dict[str, Any] = {}
-    if choice.dtype is not None:
-        options["dtype"] = choice.dtype
-    if choice.trust_remote_code:
-        options["trust_remote_code"] = True
     try:
-        model, tokenizer = load(resolved(choice.model), **options)
+        model, tokenizer = load(resolved(choice.model), **choice.loading.arguments())
     except (ValueError, OSError, ImportError):
         raise
     except Exception as error:  # damaged weights: safetensors' own type, no OSError
         raise CommandFailed(f"the model {choice.model} cannot be loaded: {error}") from error
-    if choice.device is not None:
+    device = choice.loading.device
+    if device is not None:
         try:
-            model = model.to(torch.device(choice.device))
+            model = model.to(torch.device(device))
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(f"--device {choice.device} cannot be used: {reason}") from error
+            raise ValueError(f"--device {device} cannot be used: {reason}") from error
     model.name_or_path = choice.model
     return model, tokenizer
 

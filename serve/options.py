@@ -26,6 +26,11 @@ def default_store() -> str:
     return str(default_store_path(os.environ))
 
 
+def upstream_api_key() -> str | None:
+    """The key that an upstream asks for: from the environment only, where others cannot read it."""
+    return os.environ.get("RERAIL_UPSTREAM_API_KEY") or None
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePlace:
@@ -75,12 +80,8 @@ class Storing(StorePlace):
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelChoice:
-    """Which model writes."""
-
-    model: str = "sandbox"
-    """A model's folder or its name on the Hugging Face hub; `sandbox` is the small one that comes
-    with rerail. `run` and `serve` take the address of an OpenAI-compatible server, too."""
+class ModelLoading:
+    """How a model in this process is loaded."""
 
     device: str | None = None
     """Such as `cpu` or `cuda`; by default where the model library puts it."""
@@ -90,6 +91,27 @@ class ModelChoice:
 
     trust_remote_code: bool = False
     """Run code that comes with the model. Only for models that you trust like a program."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As transformers and vLLM call them alike; without the device."""
+        given: dict[str, Any] = {}
+        if self.dtype is not None:
+            given["dtype"] = self.dtype
+        if self.trust_remote_code:
+            given["trust_remote_code"] = True
+        return given
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """Which model writes."""
+
+    model: str = "sandbox"
+    """A model's folder or its name on the Hugging Face hub; `sandbox` is the small one that comes
+    with rerail. `run` and `serve` take the address of an OpenAI-compatible server, too."""
+
+    loading: ModelLoading = ModelLoading()
 
     @property
     def is_sandbox(self) -> bool:

@@ -1,6 +1,5 @@
 """What writes rollouts, by the words of the command line: transformers, vLLM, or a fleet."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..guard.server_address import is_address
 from ..guard.upstream_settings import UpstreamSettings
 from .cli_errors import UsageError
-from .options import ModelChoice
+from .options import ModelChoice, upstream_api_key
 
 if TYPE_CHECKING:
     from ..train.generation import Generator
@@ -81,14 +80,9 @@ def _vllm(choice: ModelChoice) -> RolloutEngine:
         ) from error
     from ..guard.backend_vllm_loading import engine_identity
     from ..train.generation_streams import StreamsGenerator
-    from ..train.sandbox.shipped import resolved
+    from .engine_vllm import engine_args
 
-    options: dict[str, Any] = {}
-    if choice.dtype is not None:
-        options["dtype"] = choice.dtype
-    if choice.trust_remote_code:
-        options["trust_remote_code"] = True
-    running = RunningVllm.start(resolved(choice.model), **options)
+    running = RunningVllm.start(**engine_args(choice))
     return RolloutEngine(
         choice.model,
         StreamsGenerator.from_vllm(running),
@@ -112,7 +106,7 @@ def _upstream(choice: ModelChoice, settings: UpstreamSettings) -> RolloutEngine:
         choice.model,
         tokenizer,
         settings,
-        api_key=os.environ.get("RERAIL_UPSTREAM_API_KEY") or None,
+        api_key=upstream_api_key(),
     )
     return RolloutEngine(
         choice.model, generator, tokenizer, _ends_of(tokenizer), choice.model, None, generator.close

@@ -2,16 +2,17 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from ..train.evaluation_judges import JudgePlace, judges_named
+from ..train.evaluation_judges import judges_named
 from ..train.sandbox.kinds import Kind
 from ..train.self_detector_config import Method, SelfDetectorConfig
 from .cli_errors import UsageError, options_checked
+from .judge_options import JudgeEndpoint
 
 if TYPE_CHECKING:
     from ..train.completion_reader import CompletionReader
@@ -70,14 +71,7 @@ class JudgingChoice:
     """Has to find originals harmful and intervened sides safe, too: `exact`, `rubric`, or a family
     of guard models."""
 
-    judge_model: str | None = None
-    """The judge model's name or folder."""
-
-    judge_url: str | None = None
-    """An OpenAI-compatible server that has it."""
-
-    judge_api_key: Annotated[str | None, Parameter(env_var="RERAIL_JUDGE_API_KEY")] = None
-    """For that server; rather give it in the environment."""
+    endpoint: JudgeEndpoint = field(default_factory=JudgeEndpoint)
 
     def check(self, asked: PromptChoice) -> None:
         """Raises `UsageError` for what is of no use with these prompts."""
@@ -88,8 +82,7 @@ class JudgingChoice:
         """Raises ValueError for one that is unknown, or that lacks its model."""
         if self.judge is None:
             return None
-        place = JudgePlace(model=self.judge_model, url=self.judge_url, api_key=self.judge_api_key)
-        return judges_named([self.judge], place)[0]
+        return judges_named([self.judge], self.endpoint.place)[0]
 
     def finder(
         self, engine: "RolloutEngine", reader: "CompletionReader", *, sandbox: bool

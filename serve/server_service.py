@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..guard import Detector, Guard, GuardConfig, Policy, Session, Trace, TriggerPool
+from ..guard import Detector, Guard, GuardConfig, Policy, Trace, TriggerPool
 from ..guard.judge_service import JudgeService
 from .api_keys import ApiKeys, Caller
 from .engine import Engine
+from .live_channel import LiveWriter
 from .rate_limits import RateLimits
 from .server_logs import log_event
 from .server_mailbox import Mailbox
@@ -43,9 +44,10 @@ class Service:
         keys: ApiKeys,
         writer: TraceWriter,
         *,
-        watch: Callable[[Session], None] | None = None,
+        live: LiveWriter | None = None,
     ) -> None:
-        """`load` runs in a thread once the server listens; `watch` is for onlookers (`Guard`)."""
+        """`load` runs in a thread once the server listens; `live` shows generations to onlookers
+        while they run."""
         self.config = config
         self.settings = settings
         self.keys = keys
@@ -59,7 +61,7 @@ class Service:
         self.draining = False
         self.load_failure: BaseException | None = None
         self._load = load
-        self._watch = watch
+        self._live = live
         self._parts: Parts | None = None
         self._judge: JudgeService | None = None
         self._mailboxes: set[Mailbox[Any]] = set()
@@ -72,6 +74,12 @@ class Service:
             "Streams that wait for the detector.",
             lambda: self._judge.queue_depth if self._judge is not None else 0,
         )
+        if live is not None:
+            self.metrics.watch(
+                "live_unwatched",
+                "Generations that onlookers were not shown, too many being under way.",
+                lambda: live.num_unwatched,
+            )
         self.metrics.watch("ready", "1 if generations are possible.", lambda: float(self.loaded))
 
     @property
@@ -168,7 +176,7 @@ class Service:
             config,
             triggers=parts.triggers,
             record=self._finished,
-            watch=self._watch,
+            watch=self._live.watch if self._live is not None else None,
         )
 
     @contextmanager
