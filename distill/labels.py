@@ -135,7 +135,10 @@ def read_traces(paths: Iterable[Path]) -> Iterator[LabelledTrace]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file with their line numbers, from 1; blank lines are left out."""
+    """The JSON objects of a file with their line numbers, from 1; blank lines are left out.
+
+    Raises `TraceFileError` naming the line that is none, or the file that cannot be read.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -25,12 +25,15 @@ class Embedder(Protocol):
     """What of sentence-transformers is used: texts to vectors `[n, width]`."""
 
     def encode(self, sentences: list[str], **options: Any) -> npt.NDArray[np.float32]:
-        """One vector a sentence."""
+        """One vector a sentence, `[n, width]`."""
         ...
 
 
 def load_embedder(name: str = DEFAULT_ENCODER) -> Embedder:
-    """A sentence-transformers model by hub name or local folder."""
+    """A sentence-transformers model by hub name or local folder.
+
+    Raises ImportError where that package is not installed.
+    """
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -83,7 +86,7 @@ class SentenceTeacher:
         return cls(embedder, harm, _classifier().fit(rows, [str(label) for label in labels]))
 
     def cue_probabilities(self, trace: LabelledTrace) -> npt.NDArray[np.float64]:
-        """For every step the probability of being a cue, 0..1."""
+        """For every step the probability of being a cue, 0..1, `[steps]`."""
         harmful = self.harm.predict_proba(_embedded(self.embedder, [trace.request]))[0, 1]
         along = self.steps.predict_proba(_step_vectors(self.embedder, trace.steps))
         return harmful * along[:, list(self.steps.classes_).index(str(Label.CUE))]

@@ -157,7 +157,10 @@ class Recipe:
 
 
 def rebuild(recipe: Recipe) -> Path:
-    """Fits the passes and distils; gives the student's folder. Resumable."""
+    """Fits the passes and distils; gives the student's folder. Resumable.
+
+    Raises ValueError where nothing is to be fitted, and for data that do not do.
+    """
     before = recipe.weights
     for number in range(recipe.first_pass, len(PASSES)):
         before = fit_encoder_only(recipe.pass_config(number, before))

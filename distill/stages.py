@@ -48,7 +48,10 @@ KEPT_FIT = "encoder-fit.pt"
 
 
 def encoder_folder(name: str) -> Path:
-    """The local folder of an encoder: itself, or the hub's snapshot (downloaded if need be)."""
+    """The local folder of an encoder: itself, or the hub's snapshot (downloaded if need be).
+
+    Raises ValueError for one that cannot be had.
+    """
     folder = Path(name)
     if folder.is_dir():
         return folder
@@ -64,7 +67,10 @@ def encoder_folder(name: str) -> Path:
 
 
 def open_run(config: DistillConfig) -> None:
-    """Makes the run's folder, or checks that it belongs to this configuration."""
+    """Makes the run's folder, or checks that it belongs to this configuration.
+
+    Raises ValueError for a run that was begun with other settings.
+    """
     path = config.out / "config.json"
     settings = config.to_json()
     if path.exists():

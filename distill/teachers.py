@@ -55,7 +55,10 @@ class KeywordTeacher:
 
 
 def labels_from_first_cue(num_steps: int, first_cue: int | None) -> tuple[Label, ...]:
-    """Labels of a teacher that only says which step is the first cue (`None`: there is none)."""
+    """Labels of a teacher that only says which step is the first cue (`None`: there is none).
+
+    Those after it stay without a label. Raises ValueError for an index outside the trace.
+    """
     if first_cue is None:
         return (Label.NEUTRAL,) * num_steps
     if not 0 <= first_cue < num_steps:

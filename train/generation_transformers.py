@@ -38,7 +38,10 @@ class TransformersGenerator:
     def generate(
         self, jobs: Sequence[Job], sampling: Sampling, watch: Watch | None = None
     ) -> list[Completion]:
-        """See `Generator`; jobs of like length are generated together."""
+        """See `Generator`; jobs of like length are generated together.
+
+        Raises ValueError for a job without ids.
+        """
         done: dict[int, Completion] = {}
         order = sorted(range(len(jobs)), key=lambda number: len(jobs[number].ids))
         for number in order:

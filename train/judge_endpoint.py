@@ -78,7 +78,7 @@ def parse_verdict(text: str) -> Verdict | None:
 
 def ask_endpoint(client: JudgeClient) -> Ask:
     """A guard model at the endpoint (`vllm serve`): conversations only, its server has the chat
-    template."""
+    template. What it gives raises ValueError for a question in a format of the model's own."""
 
     def ask(questions: Sequence[Conversation | str]) -> list[str]:
         if any(isinstance(each, str) for each in questions):

@@ -19,7 +19,7 @@ SHARED, CHOSEN, REJECTED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class SideLogps:
-    """Summed log-probabilities of both sides, one value a pair."""
+    """Summed log-probabilities of both sides, nats, (pairs,) each."""
 
     chosen: Tensor
     rejected: Tensor
@@ -40,17 +40,17 @@ def side_logps(token_logps: Tensor, branch: Tensor, num_pairs: int) -> SideLogps
 
 
 def preference_loss(policy: SideLogps, reference: SideLogps, beta: float) -> Tensor:
-    """The mean sigmoid loss over the pairs."""
+    """The mean sigmoid loss over the pairs, a scalar (DPO, arXiv 2305.18290)."""
     return -logsigmoid(beta * margins(policy, reference)).mean()
 
 
 def margins(policy: SideLogps, reference: SideLogps) -> Tensor:
-    """How much more than the reference the policy prefers the chosen side, one value a pair."""
+    """How much more than the reference the policy prefers the chosen side, (pairs,)."""
     chosen = policy.chosen - reference.chosen
     return chosen - (policy.rejected - reference.rejected)
 
 
 def likelihood_loss(policy: SideLogps, num_chosen_tokens: Tensor | float) -> Tensor:
-    """The mean negative log-likelihood of the chosen sides' tokens."""
+    """The mean negative log-likelihood of the chosen sides' tokens, a scalar, nats a token."""
     tokens = torch.as_tensor(num_chosen_tokens, device=policy.chosen.device)
     return -policy.chosen.sum() / tokens.clamp(min=1)

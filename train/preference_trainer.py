@@ -94,7 +94,7 @@ class PreferenceTrainer(DPOTrainer):
         return dataset.add_column("ref_rejected_logps", [rejected[row] for row in rows])
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> tuple[Tensor, Tensor]:
-        """The reference's sums over both sides, without gradients."""
+        """The reference's sums over both sides, (pairs,) each, without gradients."""
         context: Any = contextlib.nullcontext()
         if self.ref_model is None and hasattr(self._bare_model(), "peft_config"):
             bare = self._bare_model()

@@ -53,7 +53,10 @@ _FINAL = "####"
 
 
 def file_rows(path: Path) -> Iterator[Row]:
-    """The rows of a JSONL, CSV or parquet file; blank lines are left out."""
+    """The rows of a JSONL, CSV or parquet file; blank lines are left out.
+
+    Raises `PromptFileError` naming the line, or for a file of another ending.
+    """
     if path.suffix == ".csv":
         yield from _csv_rows(path)
     elif path.suffix == ".parquet":
@@ -65,7 +68,11 @@ def file_rows(path: Path) -> Iterator[Row]:
 
 
 def hub_rows(name: str, config: str | None, split: str | None) -> Iterator[Row]:
-    """The rows of a hub data set (needs `datasets`, the extra train)."""
+    """The rows of a hub data set (needs `datasets`, the extra train).
+
+    Raises ImportError without that package, and `PromptFileError` for a set that cannot be had or
+    has several splits of which none is named.
+    """
     try:
         from datasets import DatasetDict, load_dataset
     except ImportError as error:

@@ -136,6 +136,7 @@ def load_prompts(
     """From what a user writes: `sandbox`, `sandbox:train`, a file, or `owner/name[:split]`.
 
     `num` takes the first so many; the sandbox draws 200 without it. `sandbox` is its test split.
+    Raises `PromptFileError` for what is none of these, and for rows that do not do.
     """
     name, _, split = source.partition(":")
     if name == "sandbox":

@@ -20,7 +20,7 @@ from .gate_measure import GateProbe, sentences
 from .rollout_records import RolloutRecord
 from .rollout_store import read_rollouts
 from .rounds_config import RoundsConfig
-from .run_folder import put_text, read_record, write_record
+from .run_folder import inside, put_text, read_record, write_record
 
 STUDENT = "student"
 """In a round's folder: a link to the student that is swapped in."""
@@ -38,7 +38,7 @@ def redistilled(config: RoundsConfig, probe: GateProbe, folder: Path) -> Path | 
     if record is None:
         made = distill(
             DistillConfig(
-                out=folder / "distill",
+                out=inside(folder, "distill"),
                 traces=(_written_traces(folder),),
                 encoder=config.encoder or DEFAULT_ENCODER,
                 name="rerail-student-rounds",

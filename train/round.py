@@ -111,7 +111,7 @@ class Round:
                 RolloutTools(generator, reader, finder, PoolSource(), judge),
                 replace(self.config.rollouts, seed=self.seed),
                 model=model_identity(model),
-                progress=lambda num: [advance() for _ in range(num)] and None,
+                progress=lambda num: [advance() for _ in range(num)],
             )
         return read_record(done) or {}
 

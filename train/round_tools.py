@@ -109,7 +109,10 @@ def judge_of(name: JudgeName | None, model: str) -> Judge | None:
 
 def round_prompts(config: RoundsConfig, number: int) -> list[PromptRecord]:
     """The prompts that round `number` rolls out: fresh ones each round in the sandbox; of a file
-    all that are not held out, shuffled by the round, up to the numbers asked for."""
+    all that are not held out, shuffled by the round, up to the numbers asked for.
+
+    Raises ValueError where harmful ones are asked for and there are none.
+    """
     if config.on_sandbox_world:
         seed = config.seed * 1000 + number
         harmless = _shared_out(config.num_harmless)

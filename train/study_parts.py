@@ -210,7 +210,10 @@ def detector_named(name: str, subject: Subject, prompts: Sequence[PromptRecord])
 
 
 def self_detector(subject: Subject, *, taught: bool = True) -> Detector:
-    """The model as its own detector; `taught` as for `questions_for`."""
+    """The model as its own detector; `taught` as for `questions_for`.
+
+    Raises ValueError for a subject that does not run in this process.
+    """
     from .generation_transformers import TransformersGenerator
     from .self_detector import SelfDetector
     from .self_questions import questions_for

@@ -148,7 +148,8 @@ def new_pairs(store: Store, name: str, out: Path) -> list[Pair]:
     """The store's pairs of the model in service, by this name, that no round has taken yet."""
     taken: set[str] = set()
     since = None
-    for snapshot in out.glob(f"round-*/{SNAPSHOT}"):
+    for found in out.glob(f"round-*/{SNAPSHOT}"):
+        snapshot = inside(out, found.relative_to(out))
         taken.update(pair.id for pair in read_pairs(snapshot))
         at = datetime.fromtimestamp(snapshot.stat().st_mtime, UTC) - _OVERLAP
         since = at if since is None else max(since, at)

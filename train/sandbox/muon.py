@@ -13,7 +13,8 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Bring all singular values near one by Newton-Schulz; shape kept, single precision."""
+    """Brings all singular values of a matrix (rows, columns) near one by Newton-Schulz; the shape
+    is kept, in single precision."""
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix

@@ -122,7 +122,7 @@ def tokenizer_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
 
 
 def loss_of(model: Qwen3ForCausalLM, batch: list[Example]) -> Tensor:
-    """Mean cross-entropy over the positions that carry weight."""
+    """Mean cross-entropy over the positions that carry weight, a scalar, nats a token."""
     width = max(len(example.ids) for example in batch)
     ids = torch.zeros((len(batch), width), dtype=torch.long)
     weights = torch.zeros((len(batch), width))
