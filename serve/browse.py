@@ -89,6 +89,7 @@ class Browser(App[None]):
         self._status = Status(self.steps)
 
     def compose(self) -> ComposeResult:
+        """The list, the steps, the status line and the keys."""
         options = [Option(self._title(each), id=str(i)) for i, each in enumerate(self._summaries)]
         with Horizontal():
             yield OptionList(*options, id="traces", markup=False)
@@ -98,6 +99,7 @@ class Browser(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
+        """Opens the first trace; in a narrow terminal the list is hidden."""
         self.theme = f"textual-{self._starts_with}"
         self.query_one("#traces").set_class(self.size.width < 110, "hidden")
         self.steps.focus()
@@ -106,9 +108,11 @@ class Browser(App[None]):
     # -- keys ---------------------------------------------------------------------------------
 
     def action_move(self, by: int) -> None:
+        """Selects the step so many further on."""
         self.steps.select(self.steps.selected + by)
 
     def action_trace(self, by: int) -> None:
+        """Opens the trace so many further on, if there is one."""
         if 0 <= self._at + by < len(self._summaries):
             self._open(self._at + by)
 
@@ -123,6 +127,7 @@ class Browser(App[None]):
             self.steps.select(next((cue for cue in reversed(cues) if cue < at), cues[-1]))
 
     def action_fold(self) -> None:
+        """Folds or unfolds the selected branch."""
         at = self.steps.selected
         if self.steps.rows and self.steps.rows[at].kind is Kind.REMOVED:
             self.steps.fold(self.steps.folded ^ {at})
@@ -130,24 +135,29 @@ class Browser(App[None]):
             self._status.show("only a rolled-back branch can be folded: g goes to the next one")
 
     def action_fold_all(self) -> None:
+        """Folds every branch that was rolled back, or unfolds them all."""
         rows = enumerate(self.steps.rows)
         removed = {index for index, row in rows if row.kind is Kind.REMOVED}
         self.steps.fold(set() if removed <= self.steps.folded else removed)
 
     def action_search(self) -> None:
+        """Asks what to search for."""
         box = self.query_one("#search", Input)
         box.add_class("asked")
         box.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Searches from the trace's beginning on."""
         self._words = event.value
         self.action_leave()
         self._find(after=-1)
 
     def action_find(self) -> None:
+        """Goes to the next place, in this trace or a later one."""
         self._find(after=self.steps.selected)
 
     def action_leave(self) -> None:
+        """Back to the steps, from whatever was asked or shown."""
         self.action_hide_help_panel()
         self.query_one("#search", Input).remove_class("asked")
         self.steps.focus()
@@ -161,6 +171,7 @@ class Browser(App[None]):
         self._try(round(min(1.0, max(0.0, (now or 0.0) + by)), 2))
 
     def action_recorded(self) -> None:
+        """Back to the recorded thresholds."""
         self._try(None)
 
     def action_mark(self, letter: str) -> None:
@@ -174,11 +185,13 @@ class Browser(App[None]):
             self._status.show(f"{'marked' if letter else 'unmarked'} in {self._book.path}")
 
     def action_harmful(self) -> None:
+        """Says of the request that it is harmful, or that it is not."""
         harmful = self._status.harmful = not self._status.harmful
         if not self.steps.labels or self._write(self.steps.labels):
             self._status.show(f"the request counts as {'harmful' if harmful else 'harmless'}")
 
     def action_traces(self) -> None:
+        """Shows the list and goes there, or hides it."""
         traces = self.query_one("#traces")
         traces.toggle_class("hidden")
         (self.steps if traces.has_class("hidden") else traces).focus()
@@ -186,10 +199,12 @@ class Browser(App[None]):
     # -- what the widgets tell ----------------------------------------------------------------
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Opens the trace that was chosen in the list."""
         self._open(event.option_index)
         self.steps.focus()
 
     def on_steps_moved(self) -> None:
+        """Another step is selected."""
         self._status.show()
 
     # -- inside -------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Steps(ScrollView, can_focus=True):
 
     @property
     def rows(self) -> tuple[Row, ...]:
+        """Those of the trace that is open."""
         return self.story.rows if self.story is not None else ()
 
     @property

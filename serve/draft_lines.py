@@ -39,9 +39,11 @@ class DraftLines:
         return lines[: lines.rfind(b"\n") + 1]
 
     def write(self, record: Mapping[str, Any]) -> None:
+        """Adds a record."""
         self._file.write(json.dumps(record).encode() + b"\n")
 
     def flush(self) -> None:
+        """Has what was written survive the end of this process."""
         self._file.flush()
 
     def finish(self) -> None:

@@ -31,6 +31,7 @@ class EngineChoice:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """What requests call the model."""
         return tuple(self.served_names) or (self.model.model,)
 
 

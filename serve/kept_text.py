@@ -42,6 +42,7 @@ class KeptText:
         return tuple(map(Piece, texts, self._table.scores[first:last]))
 
     def slice(self, start: int, end: int) -> str:
+        """The text between two offsets, in characters."""
         return self._text[start:end]
 
     def channel_runs(self, start: int, end: int) -> Iterator[tuple[int, int, Channel | None]]:

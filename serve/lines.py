@@ -94,6 +94,7 @@ def beside(left: Sequence[Line], right: Sequence[Line], width: int, between: Run
 
 
 def width_of(line: Line) -> int:
+    """How many columns of a terminal it takes."""
     return sum(cell_len(segment.text) for segment in line)
 
 

@@ -64,6 +64,7 @@ class LiveReader:
         return Look(frames, frozenset(stream for stream, writer in streams if writer in alive))
 
     def close(self) -> None:
+        """Ends the connection."""
         if self._engine is not None:
             self._engine.dispose()
 

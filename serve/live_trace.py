@@ -27,6 +27,7 @@ class LiveTrace:
 
     @property
     def action(self) -> Action:
+        """What has been done so far; at the end, what was recorded."""
         if self.finished is not None:
             return self.finished[0]
         if self.interventions:

@@ -35,6 +35,7 @@ class Stream:
 
     @property
     def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
         return self.live.finished is not None or self.live.lost
 
 

@@ -115,6 +115,7 @@ class ModelChoice:
 
     @property
     def is_sandbox(self) -> bool:
+        """Whether it is the model that comes with rerail."""
         return self.model == "sandbox"
 
 

@@ -41,6 +41,7 @@ class RunView:
         self._score: float | None = None
 
     def take(self, event: Event) -> None:
+        """Shows what an event brings."""
         match event:
             case Released():
                 if self._streams:

@@ -42,6 +42,7 @@ class Job:
 
     @property
     def reports(self) -> bool:
+        """Whether the answer says what the guard did."""
         return self.request.guard is not None and self.request.guard.report
 
 

@@ -19,6 +19,7 @@ class JsonLines(logging.Formatter):
     """A record as one line: time, level, logger, message, and what `extra={"fields": ...}` has."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -31,6 +31,7 @@ class Mailbox(Generic[Item]):
         self._filled.set()
 
     async def get(self) -> Item:
+        """The next item, once there is one. Raises what `fail` was given."""
         while True:
             if self._error is not None:
                 raise self._error

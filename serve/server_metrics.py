@@ -68,6 +68,7 @@ class Metrics:
         Gauge(f"rerail_{name}", text, registry=self._registry).set_function(read)
 
     def watch_writer(self, writer: TraceWriter) -> None:
+        """Gauges of what waits to be stored, and of what was lost."""
         self.watch("store_waiting", "Traces that wait to be stored.", lambda: writer.num_waiting)
         self.watch("store_stored", "Traces stored.", lambda: writer.num_stored)
         self.watch("store_lost", "Traces that could not be stored.", lambda: writer.num_lost)

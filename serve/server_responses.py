@@ -23,6 +23,7 @@ class ApiResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
+        """The record as JSON."""
         return compact_json(content)
 
 

@@ -84,6 +84,7 @@ class Service:
 
     @property
     def loaded(self) -> bool:
+        """Whether engine and detector are there."""
         return self._parts is not None
 
     async def start(self) -> None:

@@ -62,6 +62,7 @@ class Row:
 
     @property
     def text(self) -> str:
+        """The text of all its pieces."""
         return "".join(piece.text for piece in self.pieces)
 
     @property

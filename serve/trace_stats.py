@@ -33,6 +33,7 @@ class Tally:
     """A further cue followed. What is neither was cut off before that could be told."""
 
     def add(self, succeeded: bool | None) -> None:
+        """Counts one; `None` where it cannot be told."""
         self.used += 1
         self.worked += succeeded is True
         self.failed += succeeded is False

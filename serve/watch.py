@@ -31,7 +31,9 @@ _STAY_S = 20.0
 class Source(Protocol):
     """Where frames come from: another process, or this one."""
 
-    def look(self) -> Look: ...
+    def look(self) -> Look:
+        """What is new since the last look."""
+        ...
 
 
 class InProcess:
@@ -41,6 +43,7 @@ class InProcess:
         self._probes: list[Probe] = []
 
     def watch(self, session: Session) -> None:
+        """Takes a session that has just been opened."""
         self._probes.append(Probe(session))
 
     def look(self) -> Look:
@@ -96,6 +99,7 @@ class Watcher:
 
     @property
     def num_running(self) -> int:
+        """Streams that have not ended."""
         return sum(not stream.is_over for stream in self._streams.values())
 
     def _news(self, stream: Stream, fresh: Sequence[Intervention]) -> Iterator[str]:

@@ -33,6 +33,7 @@ class Delta:
 
     @property
     def retracts(self) -> bool:
+        """Whether text that had left is taken back."""
         return bool(self.retract_reasoning or self.retract_content)
 
 
@@ -46,6 +47,7 @@ class Whole:
     logprobs: list[GivenLogprob] = field(default_factory=list)
 
     def add(self, delta: Delta) -> None:
+        """Takes back what the delta takes back, and adds what it adds."""
         self.reasoning = _cut(self.reasoning, delta.retract_reasoning) + delta.reasoning
         self.content = _cut(self.content, delta.retract_content) + delta.content
         self.tool_calls.extend(delta.tool_calls)
@@ -56,9 +58,13 @@ class Whole:
 class Draft(Protocol):
     """Puts released text where it belongs; the same text in any pieces, the same result."""
 
-    def feed(self, text: str, channel: Channel | None) -> Delta: ...
+    def feed(self, text: str, channel: Channel | None) -> Delta:
+        """The next piece of released text; `None` is the channel of markup."""
+        ...
 
-    def flush(self) -> Delta: ...
+    def flush(self) -> Delta:
+        """What was held back; at the end."""
+        ...
 
 
 class Deltas:

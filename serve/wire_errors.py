@@ -35,6 +35,7 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
+        """The answer's JSON."""
         error = {
             "message": self.message,
             "type": self.type.value,
@@ -45,6 +46,7 @@ class ApiError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        """Of the answer: when to try again, in seconds, where that is known."""
         if self.retry_after_s is None:
             return {}
         return {"retry-after": str(max(1, round(self.retry_after_s)))}

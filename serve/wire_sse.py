@@ -14,4 +14,5 @@ def event(record: Any) -> bytes:
 
 
 def compact_json(record: Any) -> bytes:
+    """UTF-8, without blanks; half characters become question marks."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -55,6 +55,7 @@ class CallReader:
         self._markup += markup
 
     def feed(self, text: str) -> None:
+        """The next piece of what stands between the markup."""
         self._body += text
 
     def parsed(self) -> tuple[str, str] | None:

@@ -81,6 +81,7 @@ def _headline(trace: Trace) -> str:
 
 
 def action_words(action: Action) -> str:
+    """An action as headings say it."""
     return {
         Action.ALLOW: "ALLOWED",
         Action.AUDIT: "AUDITED",

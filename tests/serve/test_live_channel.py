@@ -10,13 +10,17 @@ import live_running
 import pytest
 from live_running import TEXTS, running
 
-from rerail.guard import Action, Finished, FinishReason
+from rerail.guard import Action, Finished, FinishReason, GuardConfig
 from rerail.serve import live_channel
+from rerail.serve.api_keys import ApiKeys
 from rerail.serve.lines import text_of
 from rerail.serve.live_channel import LiveWriter, sweep
 from rerail.serve.live_reader import LiveReader
 from rerail.serve.live_trace import LiveTrace
+from rerail.serve.server_service import Parts, Service
+from rerail.serve.server_settings import ServerSettings
 from rerail.serve.themes import MONO
+from rerail.serve.trace_writer import TraceWriter
 from rerail.serve.watch import Watcher
 
 
@@ -104,8 +108,15 @@ def test_a_writer_whose_disk_fails_never_disturbs_the_generation(tmp_path: Path)
     assert isinstance(events[-1], Finished)
 
 
+def _never() -> Parts:
+    raise AssertionError("nothing is served here")
+
+
 def test_more_sessions_than_can_be_shown_are_counted(tmp_path: Path) -> None:
     with LiveWriter(tmp_path / "rerail.db", interval_s=60) as writer:
         for _ in range(260):
             next(running(TEXTS, writer.watch))
-        assert writer.num_unwatched == 4
+        traces = TraceWriter(None)
+        server = Service(_never, GuardConfig(), ServerSettings(), ApiKeys(()), traces, live=writer)
+        assert b"rerail_live_unwatched 4.0" in server.metrics.page()
+        traces.close()
