@@ -19,7 +19,7 @@ from .server_settings import ServerSettings
 from .timed_detector import TimedDetector
 from .trace_writer import TraceWriter
 from .wire_errors import ApiError, ErrorType, invalid, overloaded
-from .wire_guard_options import GuardOptions
+from .wire_requested_guard import RequestedGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Service:
         ):
             yield
 
-    def guard_for(self, options: GuardOptions | None, caller: Caller) -> Guard:
+    def guard_for(self, options: RequestedGuard | None, caller: Caller) -> Guard:
         """The guard of one request. Raises `ApiError` 403 for options of an untrusted caller."""
         assert self._parts is not None
         config = self.config

@@ -7,7 +7,7 @@ from typing import Any
 from .engine import Engine
 from .wire_errors import ApiError, invalid
 from .wire_fields import Fields
-from .wire_guard_options import GuardOptions
+from .wire_requested_guard import RequestedGuard
 
 MAX_STOPS, MAX_STOP_CHARS = 16, 500
 
@@ -32,7 +32,7 @@ class GenerationRequest:
     seed: int
     """Drawn here if the request has none, so that every trace can be repeated."""
 
-    guard: GuardOptions | None
+    guard: RequestedGuard | None
     user: str | None
     logprobs: int | None = None
     """Likeliest tokens to name beside each token's log probability; `None` gives neither."""
@@ -88,7 +88,7 @@ def read_generation(fields: Fields, engine: Engine, *, max_choices: int) -> Gene
         max_tokens=_max_tokens(fields),
         sampling=sampling,
         seed=secrets.randbits(48) if seed is None else seed % 2**63,
-        guard=None if guard is None else GuardOptions.read(guard),
+        guard=None if guard is None else RequestedGuard.read(guard),
         user=user,
     )
 

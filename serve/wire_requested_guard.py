@@ -24,7 +24,7 @@ _SETTINGS: Mapping[str, type | tuple[type, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuardOptions:
+class RequestedGuard:
     """The field's content, checked."""
 
     report: bool = False
@@ -36,7 +36,7 @@ class GuardOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def read(value: Any) -> "GuardOptions":
+    def read(value: Any) -> "RequestedGuard":
         """Raises `ApiError` for anything that is not understood."""
         if not isinstance(value, dict):
             raise invalid("rerail", 'give an object, such as {"report": true}')
@@ -60,7 +60,7 @@ class GuardOptions:
                 )
             if isinstance(each, bool) or not isinstance(each, kind):
                 raise invalid(f"rerail.{name}", f"{each!r} is of the wrong type")
-        return GuardOptions(report=report, topic=topic, settings=options)
+        return RequestedGuard(report=report, topic=topic, settings=options)
 
     def over(self, config: GuardConfig) -> GuardConfig:
         """These settings over the server's. Raises `ApiError` for a value out of range."""
