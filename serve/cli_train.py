@@ -1,5 +1,6 @@
 """`rerail train`: rounds of self-improvement, and training and gate by themselves."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,6 +119,8 @@ def preference(
             result = _said(
                 lambda: train_preference(training, _pairs(pairs), out, in_percent(advance))
             )
+    if os.environ.get("RANK", "0") != "0":
+        return  # of several processes the first speaks, and writes what is merged
     for why, number in result.left_out.items():
         say(f"{counted(number, 'pair')} left out: {why}")
     say(
