@@ -1,6 +1,5 @@
 """The stages of a distillation; each leaves a file in the run's folder and reads it if there."""
 
-import json
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -36,6 +35,7 @@ from .encoder_model import EncoderModel
 from .export import export_encoder
 from .labels import LabelledTrace
 from .openers import drills
+from .run_folder import check_config
 from .screen_fit import ScreenExample, UnitReader, fit_screen
 from .screen_model import ScreenModel, reduced_vectors
 from .splits import Split
@@ -71,17 +71,8 @@ def open_run(config: DistillConfig) -> None:
 
     Raises ValueError for a run that was begun with other settings.
     """
-    path = config.out / "config.json"
-    settings = config.to_json()
-    if path.exists():
-        if json.loads(path.read_text()) != settings:
-            raise ValueError(
-                f"{config.out} was begun with other settings: go on with those in {path}, "
-                "or name another folder"
-            )
-        return
     config.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n")
+    check_config(config.out, config.to_json())
 
 
 def held_traces(config: DistillConfig, data: Split) -> list[LabelledTrace]:

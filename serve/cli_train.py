@@ -191,8 +191,8 @@ def gate(
         )
     from rich.console import Console
 
+    from ..distill.run_folder import write_record
     from ..train.gate_run import gate_table, run_gate
-    from ..train.run_folder import write_record
     from ..train.weights import Weights
 
     set_up(base)

@@ -73,11 +73,11 @@ def pairs(
 def _sources(
     rollouts: tuple[Path, ...], files: tuple[Path, ...], place: StorePlace | None
 ) -> Iterator["Pair"]:
+    from ..distill.run_folder import read_record
     from ..guard.pair_files import read_pairs
     from ..guard.store_query import PairFilter
     from ..train.pairing import pairs_of_rollouts
     from ..train.rollout_store import read_rollouts
-    from ..train.run_folder import read_record
 
     for folder in rollouts:
         model = (read_record(folder / "config.json") or {}).get("model", "unknown")

@@ -122,8 +122,8 @@ def triggers(
     need("train")
     from rich.console import Console
 
+    from ..distill.run_folder import write_record
     from ..train.prompts import load_prompts
-    from ..train.run_folder import write_record
     from ..train.trigger_growth import compare, strategy_table, to_row
 
     judging.check(asked)

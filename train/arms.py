@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from ..distill.run_folder import inside
 from ..guard.pairs import Pair
 from .gate_figures import GateFigures
 from .gate_measure import Told
@@ -17,7 +18,6 @@ from .preference import train_preference
 from .preference_config import Arm
 from .round_tools import probe_of
 from .rounds_config import RoundsConfig
-from .run_folder import inside
 from .start import Start
 from .weights import Weights
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config
 from ..guard.config import GuardConfig
 from ..guard.detector import Detector
 from ..guard.guard import Guard
@@ -14,7 +15,6 @@ from .generation_opened import OpenedGenerator
 from .judges import ExactJudge
 from .prompts import PromptRecord
 from .results_log import ResultsLog
-from .run_folder import check_config
 from .sandbox.attacks import ATTACKS, AttackedPrompt, attacked
 from .sandbox.conversations import multi_turn, with_tools
 from .sandbox.kinds import Kind, Split

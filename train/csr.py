@@ -10,6 +10,7 @@ from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 
+from ..distill.run_folder import check_config
 from ..guard.channels import Channel
 from ..guard.traces import Trace
 from .csr_config import CsrConfig
@@ -19,7 +20,6 @@ from .evaluation_subject import Subject, answer_of
 from .judges import Judge
 from .prompts import PromptRecord
 from .results_log import ResultsLog
-from .run_folder import check_config
 from .sandbox.judge import label_steps
 from .sandbox.kinds import Label
 from .turning_point import TurningSearch

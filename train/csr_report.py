@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import put_text, write_record
 from .csr_trace import CsrTrace, cue_correlation, mean_curve, trigger_share
 from .evaluation_measures import share
 from .plots import Axes, curves, points
-from .run_folder import put_text, write_record
 
 
 def csr_record(traces: Sequence[CsrTrace]) -> dict[str, Any]:

@@ -4,13 +4,13 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..distill.run_folder import inside
 from .gate_figures import GateFigures
 from .preference_config import PreferenceConfig
 from .preference_output import save_merged
 from .preference_result import PreferenceResult
 from .round_report import RoundReport
 from .rounds_config import Promotion, RoundsConfig
-from .run_folder import inside
 from .weights import Weights
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config
 from ..guard.config import GuardConfig
 from ..guard.detector import Detector
 from ..guard.guard import Guard
@@ -18,7 +19,6 @@ from .evaluation_subject import Subject, Written
 from .judges import Judge, Verdict
 from .prompts import PromptRecord
 from .results_log import ResultsLog
-from .run_folder import check_config
 
 BATCH = 64
 """Prompts a step: what a kill can cost."""

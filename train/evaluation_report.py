@@ -10,11 +10,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import put_text, write_record
 from .evaluation import Outcome
 from .evaluation_config import Arm, EvaluationConfig
 from .evaluation_measures import Difference, Figure, Ratio, kappa, paired, ratio, share
 from .plots import grouped_bars
-from .run_folder import put_text, write_record
 from .sandbox.kinds import Kind
 
 Observe = Callable[[Outcome], bool | None]

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config
 from ..guard.config import GuardConfig, WhenSpent
 from ..guard.detector import Detector
 from ..guard.guard import Guard
@@ -20,7 +21,6 @@ from .guarded_batch import Guarded
 from .judges import Judge
 from .prompts import PromptRecord
 from .results_log import ResultsLog
-from .run_folder import check_config
 
 _BATCH = 32
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import put_text, write_record
 from .intervention_curve import Intervened, by_trigger, curve, report_rows
 from .plots import Axes, curves
-from .run_folder import put_text, write_record
 
 
 def write_interventions(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config
 from ..guard.pairs import Pair
 from .json_lines import add_json_lines
 from .judges import Judge
@@ -21,7 +22,6 @@ from .preference_layout import layout_of
 from .preference_models import load_policy
 from .preference_output import save_trained, trained_folder
 from .preference_result import PreferenceResult
-from .run_folder import check_config
 
 Progress = Callable[[int, int], None]
 """Told steps done and steps in all."""

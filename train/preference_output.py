@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import write_record
 from ..guard.calibration import Calibration
 from .preference_card import card
 from .preference_config import PreferenceConfig
 from .preference_models import RECORD, resolved
 from .preference_result import PreferenceResult
-from .run_folder import write_record
 from .weights import Weights
 
 

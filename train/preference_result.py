@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from .run_folder import inside, read_as, write_record
+from ..distill.run_folder import inside, read_as, write_record
 
 FILE = "result.json"
 """In a training's folder; there once the training is over."""

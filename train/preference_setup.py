@@ -8,13 +8,13 @@ from datasets import Dataset, Features, List, Value
 from transformers.trainer_callback import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 
+from ..distill.run_folder import inside
 from .json_lines import add_json_lines
 from .preference_config import Layout, PreferenceConfig
 from .preference_data import PreferenceRows, training_order
 from .preference_layout import PlainCollator, SharedCollator, layout_of, shared_length
 from .preference_models import lora_config
 from .preference_trainer import PreferenceTrainer, Reporting, StopOnBadGradients
-from .run_folder import inside
 
 LOG = "log.jsonl"
 """In a training's folder: a line every few steps, and why it stopped, if it did."""

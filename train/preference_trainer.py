@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.utils import use_adapter
 
+from ..distill.run_folder import inside
 from .preference_loss import (
     CHOSEN,
     SideLogps,
@@ -27,7 +28,6 @@ from .preference_loss import (
     preference_loss,
     side_logps,
 )
-from .run_folder import inside
 
 WHOLE = "whole"
 """The file that says that a checkpoint was written to its end."""

@@ -13,6 +13,7 @@ from typing import Any
 from ..distill.config import DEFAULT_ENCODER, DistillConfig
 from ..distill.labels import Label, LabelledTrace
 from ..distill.run import distill
+from ..distill.run_folder import inside, put_text, read_record, write_record
 from ..guard.detector import Detector
 from ..guard.detector_student import StudentDetector
 from .cue_finders import DetectorFinder
@@ -20,7 +21,6 @@ from .gate_measure import GateProbe, sentences
 from .rollout_records import RolloutRecord
 from .rollout_store import read_rollouts
 from .rounds_config import RoundsConfig
-from .run_folder import inside, put_text, read_record, write_record
 
 STUDENT = "student"
 """In a round's folder: a link to the student that is swapped in."""

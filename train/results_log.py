@@ -4,8 +4,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import inside
 from .json_lines import add_json_lines, drop_torn_line, read_json_lines
-from .run_folder import inside
 
 Key = tuple[Hashable, ...]
 """What finds a result again: the values of some of its fields."""

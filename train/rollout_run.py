@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import write_record
 from .prompts import PromptRecord
 from .rollout_config import RolloutConfig
 from .rollout_report import RolloutReport, report_on
 from .rollout_store import RolloutStore, read_rollouts
 from .rollouts import RolloutTools, roll_out_all
-from .run_folder import write_record
 
 
 def run_rollouts(

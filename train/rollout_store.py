@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config, inside
 from .json_lines import add_json_lines, drop_torn_line, read_json_lines
 from .prompts import PromptRecord
 from .rollout_records import RolloutRecord
-from .run_folder import check_config, inside
 
 FILE = "rollouts.jsonl"
 """In a run's folder: a line for each prompt."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import inside, put_text, read_as, read_record, write_record
 from ..guard.backend_transformers_identity import model_identity
 from ..guard.pair_files import export_pairs, read_pairs
 from ..guard.pairs import Pair
@@ -28,7 +29,6 @@ from .rollouts import RolloutTools
 from .round_report import RoundReport
 from .round_tools import finder_of, generator_and_reader, judge_of, round_prompts
 from .rounds_config import RoundsConfig
-from .run_folder import inside, put_text, read_as, read_record, write_record
 from .start import Start
 from .trigger_sources import PoolSource
 from .weights import Weights

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from rich.table import Table
 
+from ..distill.run_folder import inside, put_text, read_as, write_record
 from .divergence import BIN_TOKENS
 from .gate_figures import GateFigures
-from .run_folder import inside, put_text, read_as, write_record
 
 FILE = "report.json"
 """In a round's folder; it ends the round."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from ..distill.run_folder import check_config, inside
 from .current import Current
 from .gate_measure import GateProbe, Told
 from .round import Round
 from .round_report import RoundReport, write_summary
 from .round_tools import distilled_detector, probe_of, shipped_student
 from .rounds_config import RoundsConfig
-from .run_folder import check_config, inside
 from .start import Start
 from .weights import Weights
 

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..distill.run_folder import inside, read_as
 from .gate_figures import GateFigures
 from .round_report import RoundReport
-from .run_folder import inside, read_as
 from .start import FILE as START
 
 _FIGURES = {

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..distill.labels import LabelledTrace, read_traces
+from ..distill.run_folder import write_record
 from .cue_finders import Case, CueFinder, DetectorFinder, Finding
 from .prompts import PromptRecord
-from .run_folder import write_record
 from .sandbox.kinds import Kind, Split
 from .sandbox.world import generate_traces
 from .self_detector import SelfDetector

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from ..distill.run_folder import read_as, write_record
 from ..guard.backend_transformers_identity import model_identity
 from .gate_figures import GateFigures
 from .gate_measure import GateProbe, Sequences, Told, measure
-from .run_folder import read_as, write_record
 from .weights import Weights
 
 FILE = "start.json"

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config, put_text, write_record
 from .csr_trace import cue_correlation
 from .evaluation_subject import Subject
 from .intervention_curve import curve, report_rows
 from .part_times import seconds_by_part
-from .run_folder import check_config, put_text, write_record
 from .study_parts import Findings, StudyConfig, Told, measure_seed
 from .study_report import Seconds, base_harm, draw_study, study_markdown, trigger_share
 from .study_training import arm_results

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import check_config, inside
 from ..guard.backend_transformers_identity import model_identity
 from ..guard.pairs import Pair
 from .cue_finders import ExactFinder
@@ -29,7 +30,6 @@ from .rollout_run import run_rollouts
 from .rollout_store import read_rollouts
 from .rollouts import RolloutTools
 from .round_tools import generator_and_reader, round_prompts
-from .run_folder import check_config, inside
 from .sandbox.kinds import Kind, Split
 from .sandbox_settings import SANDBOX_ROLLOUTS, SANDBOX_ROUNDS, SANDBOX_TRAINING
 from .trigger_sources import PoolSource

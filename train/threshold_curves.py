@@ -14,11 +14,11 @@ import numpy as np
 
 from ..distill.labels import LabelledTrace
 from ..distill.replay import ReplayedTrace
+from ..distill.run_folder import put_text, write_record
 from ..guard.channels import Channel
 from ..guard.traces import Trace
 from .evaluation_measures import Figure, share
 from .plots import Axes, curves
-from .run_folder import put_text, write_record
 
 THRESHOLDS = tuple(round(0.01 * number, 2) for number in range(1, 100))
 """At which detectors are measured."""

@@ -16,13 +16,13 @@ from typing import Any
 
 from rich.table import Table
 
+from ..distill.run_folder import put_text
 from ..guard.triggers import Trigger, TriggerPool
 from .prompts import PromptRecord
 from .rollout_config import RolloutConfig
 from .rollout_records import Outcome, RolloutRecord
 from .rollout_report import report_on
 from .rollouts import RolloutTools, roll_out_all
-from .run_folder import put_text
 from .trigger_mining import MiningConfig, TurningPoint, mined_triggers, turning_points
 from .trigger_sources import GivenSource, PoolSource
 from .trigger_writing import WrittenSource

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ..distill.run_folder import inside, write_record
 from ..guard.backend_transformers_identity import model_identity
 from ..guard.pair_completion import Continue, complete_pairs
 from ..guard.pair_files import export_pairs, read_pairs
@@ -26,7 +27,6 @@ from .round import Round
 from .round_report import RoundReport, write_summary
 from .rounds import RoundsRun
 from .rounds_config import RoundsConfig
-from .run_folder import inside, write_record
 
 POINTER = "promoted.json"
 """In the watch's folder: which model to serve."""

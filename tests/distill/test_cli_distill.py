@@ -31,7 +31,7 @@ def test_from_traces_to_a_student_and_its_report(rerail: CommandLine, encoder: P
     assert folder.settings.name == "rerail-student"
     assert "Held-out figures" in (student / "MODEL_CARD.md").read_text()
 
-    refused(rerail(*command, "--harmless-limit", "0.5"), 1, "other settings")
+    refused(rerail(*command, "--harmless-limit", "0.5"), 1, "run with another harmless_limit")
 
     done = rerail(
         "distill", "report", "--traces", traces, "--detector", student, "--out", "report",

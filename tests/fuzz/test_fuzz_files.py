@@ -19,6 +19,7 @@ from golden_traces import TRACES as GOLDEN
 from hypothesis import strategies as st
 
 from rerail.distill.labels import read_traces
+from rerail.distill.run_folder import check_config, read_record
 from rerail.guard.calibration import FILE, Calibration
 from rerail.guard.pair_files import pair_record, read_pairs
 from rerail.guard.pairs import Pair
@@ -34,7 +35,6 @@ from rerail.serve.story import Story
 from rerail.train.json_lines import read_json_lines
 from rerail.train.prompts import read_prompts
 from rerail.train.rollout_store import read_rollouts
-from rerail.train.run_folder import check_config, read_record
 
 PAIR = pair_record(
     Pair(

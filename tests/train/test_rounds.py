@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from small_rounds import SMALL
 
+from rerail.distill.run_folder import write_record
 from rerail.guard.pair_files import read_pairs
 from rerail.train.cue_finders import ExactFinder
 from rerail.train.current import Current
@@ -23,7 +24,6 @@ from rerail.train.round_tools import FinderJudge, probe_of, round_prompts
 from rerail.train.rounds import run_rounds
 from rerail.train.rounds_config import Finder, JudgeName, Promotion, RoundsConfig
 from rerail.train.rounds_table import runs_table
-from rerail.train.run_folder import write_record
 from rerail.train.sandbox.kinds import Kind
 from rerail.train.weights import Weights
 

@@ -11,6 +11,7 @@ from command_line import CommandLine, refused
 from preference_pairs import id_pairs, save_tiny
 from small_rounds import SMALL
 
+from rerail.distill.run_folder import inside, put_text, read_record, write_record
 from rerail.train.current import Current
 from rerail.train.gate_figures import GateFigures
 from rerail.train.preference import train_preference
@@ -19,7 +20,6 @@ from rerail.train.results_log import ResultsLog
 from rerail.train.rollout_store import RolloutStore, read_rollouts
 from rerail.train.round_report import RoundReport
 from rerail.train.rounds import run_rounds
-from rerail.train.run_folder import inside, put_text, read_record, write_record
 from rerail.train.weights import Weights
 
 OUTSIDE = "leads out of the folder"

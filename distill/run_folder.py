@@ -1,4 +1,5 @@
-"""A run is a folder: its configuration, and records that are there whole or not at all.
+"""A run, of distillation or training, is a folder: its configuration, and records that are there
+whole or not at all.
 
 A folder may come from elsewhere: what its records name, and what its links lead to, has to lie in
 it, or it is refused.
