@@ -43,7 +43,7 @@ def test_every_flag_exists(rerail: CommandLine) -> None:
 
 def test_every_variable_is_read() -> None:
     """One that nobody reads would leave a server without the key that it seems to have."""
-    code = "".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("cli_*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("*.py"))
     for name in SERVICES["rerail"]["environment"]:
         assert f'"{name}"' in code, name
     for name in re.findall(r"RERAIL_\w+", CONTAINERFILE):
