@@ -3,11 +3,13 @@
 The scripted backend's tokens are fed to 1, 64 and 256 sessions that share the shipped student; the
 process keeps to one core, and its own CPU time counts, so that other work on the machine does not.
 Opening a session, which reads the request once, is a figure of its own; what the second stage reads
-of suspicious steps counts with the tokens. Nothing is set in the environment: that the detector's
+of suspicious steps counts with the tokens. The numbers of streams take turns, for several rounds,
+since a shared machine's core is unevenly quick. Nothing is set in the environment: that the detector's
 products keep to one thread is the detector's own doing.
 """
 
 import os
+import statistics
 import time
 
 from corpus import TRACES, tokens_of
@@ -19,6 +21,7 @@ from rerail.guard.judge import judge
 
 COMMAND = "python tests/bench/bench_capacity.py"
 NUM_TOKENS = 500
+NUM_ROUNDS = 5
 
 
 def capacity(guard: Guard, num_streams: int) -> tuple[float, float]:
@@ -53,11 +56,17 @@ def main() -> None:
     fresh = Guard(StudentDetector.from_folder())
     opened = capacity(fresh, len(TRACES))[1]
     asked = {1: "-", 64: "at least 30,000 tokens/s", 256: "at least 40,000 tokens/s"}
+    rates: dict[int, list[float]] = {num_streams: [] for num_streams in asked}
+    for _ in range(NUM_ROUNDS):
+        for num_streams, found in rates.items():
+            found.append(capacity(guard, num_streams)[0])
     rows = []
     for num_streams, what in asked.items():
-        rate, _ = capacity(guard, num_streams)
+        found = rates[num_streams]
         name = f"guard capacity on one core, {num_streams} streams"
-        rows.append(Figure(name, what, f"{rate:,.0f} tokens/s", COMMAND))
+        middle = f"{statistics.median(found):,.0f} tokens/s"
+        value = f"{middle} ({min(found):,.0f} to {max(found):,.0f} in {NUM_ROUNDS} rounds)"
+        rows.append(Figure(name, what, value, COMMAND))
     rows.append(Figure("opening a stream: its request read", "-", f"{opened:.1f} ms", COMMAND))
     report(rows)
 
