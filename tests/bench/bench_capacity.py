@@ -4,8 +4,8 @@ The scripted backend's tokens are fed to 1, 64 and 256 sessions that share the s
 process keeps to one core, and its own CPU time counts, so that other work on the machine does not.
 Opening a session, which reads the request once, is a figure of its own; what the second stage reads
 of suspicious steps counts with the tokens. The numbers of streams take turns, for several rounds,
-since a shared machine's core is unevenly quick. Nothing is set in the environment: that the detector's
-products keep to one thread is the detector's own doing.
+since a shared machine's core is unevenly quick. Nothing is set in the environment: that the
+detector's products keep to one thread is the detector's own doing.
 """
 
 import os
