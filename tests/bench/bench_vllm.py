@@ -105,21 +105,32 @@ class Sides:
         return time.perf_counter() - started
 
     def ratio(self, num_streams: int, num_tokens: int) -> str:
-        """Guarded / unguarded throughput: the median over rounds in which both take turns."""
+        """Guarded / unguarded throughput: the median over rounds in which both take turns; with
+        the processor time that this process, the engine's client, takes for a token."""
         prompts = self.prompts(num_streams * (ROUNDS + 1))
         ratios, rates = [], []
+        spent: dict[Any, list[float]] = {self.with_guard: [], self.alone: []}
+
+        def timed(side: Any, asked: Sequence[Prompt]) -> float:
+            before = time.process_time()
+            took = side(asked, num_tokens)
+            spent[side].append(1e6 * (time.process_time() - before) / (len(asked) * num_tokens))
+            return took
+
         for number in range(ROUNDS + 1):
             asked = prompts[number * num_streams :][:num_streams]
             if number % 2:
-                guarded, alone = self.with_guard(asked, num_tokens), self.alone(asked, num_tokens)
+                guarded, alone = timed(self.with_guard, asked), timed(self.alone, asked)
             else:
-                alone, guarded = self.alone(asked, num_tokens), self.with_guard(asked, num_tokens)
+                alone, guarded = timed(self.alone, asked), timed(self.with_guard, asked)
             if number:  # the first one warms up
                 ratios.append(alone / guarded)
                 rates.append(num_streams * num_tokens / alone)
         return (
             f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}; "
-            f"{statistics.median(rates):,.0f} tokens/s unguarded)"
+            f"{statistics.median(rates):,.0f} tokens/s unguarded; processor time of the engine's "
+            f"client {statistics.median(spent[self.with_guard]):.0f} and "
+            f"{statistics.median(spent[self.alone]):.0f} µs a token)"
         )
 
 
