@@ -31,18 +31,26 @@ def judge(detector: Detector | None, sessions: Sequence[Session]) -> None:
 
 def judge_words(detector: Detector | None, sessions: Sequence[Session]) -> list[Session]:
     """The same, but no step is judged; gives the sessions that wait for that. `judge` goes on."""
-    ended = [session for session in sessions if session.step_ended is not None]
-    waiting = [session for session in sessions if session.step_ended is None and session.advance()]
+    ended: list[Session] = []
+    waiting = _advanced(sessions, ended)
     while waiting:
         assert detector is not None
         readable = [session for session in waiting if session.reading.text]  # type: ignore[union-attr]
         if readable:
             _ask(_score, detector, readable, Session.scored)
-        ended += [session for session in waiting if session.step_ended is not None]
-        waiting = [
-            session for session in waiting if session.step_ended is None and session.advance()
-        ]
+        waiting = _advanced(waiting, ended)
     return ended
+
+
+def _advanced(sessions: Sequence[Session], ended: list[Session]) -> list[Session]:
+    """Those that have more to be read; those whose step is to be judged are added to `ended`."""
+    waiting: list[Session] = []
+    for session in sessions:
+        if session.step_ended is not None:
+            ended.append(session)
+        elif session.advance():
+            waiting.append(session)
+    return waiting
 
 
 def judge_at_once(detector: ReadsWordsAtOnce, sessions: Sequence[Session]) -> bool:

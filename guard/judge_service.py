@@ -4,10 +4,10 @@ While a joint call runs, further streams queue up for the next one, so the batch
 by itself and every stream waits for one call at most before its own (issue: many streams, one
 detector). A session is only touched by its stream or by the call it waits for, never by both.
 
-A few words of a few streams are read without the thread, if the detector says that this takes
-microseconds: handing them over costs several times as much, of a core that the engine wants. So
-are the ends of steps that nobody suspects. All else goes to the thread: requests, suspicious steps,
-long texts.
+A few words of each stream are read without the thread, if the detector says that this takes
+microseconds and they are not too many together: handing them over costs several times as much, of a
+core that the engine wants. So are the ends of steps that nobody suspects. All else goes to the
+thread: requests, suspicious steps, long texts.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from .prompt import Prompt
 from .reasoning_format import ReasoningFormat
 from .session import Session
 
-_FEW_STREAMS = 8
+_FEW_TOKENS = 64
+"""Of all streams together: about a millisecond, in which the event loop does nothing else."""
 
 
 class JudgeService:
@@ -116,9 +117,11 @@ class JudgeService:
     def _reads_at_once(self, batch: list[tuple[Session, asyncio.Future[None]]]) -> bool:
         """Reads here and now if that takes no time; whether nothing is left to be done. Nobody else
         has the detector then: calls follow each other, and no request is being read."""
-        if self._quick is None or self._num_opening or len(batch) > _FEW_STREAMS:
+        if self._quick is None or self._num_opening or len(batch) > _FEW_TOKENS:
             return False
         if not all(session.reads_on for session, _ in batch):
+            return False
+        if sum(session.num_waiting for session, _ in batch) > _FEW_TOKENS:
             return False
         try:
             return judge_at_once(self._quick, [session for session, _ in batch])

@@ -117,7 +117,12 @@ class Session:
     @property
     def num_tokens(self) -> int:
         """Kept tokens after the prompt, with those that wait to be read."""
-        return len(self._branch) + self._intake.num_waiting
+        return len(self._branch) + self.num_waiting
+
+    @property
+    def num_waiting(self) -> int:
+        """Those that wait to be read."""
+        return self._intake.num_waiting
 
     @property
     def reads_on(self) -> bool:
