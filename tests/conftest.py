@@ -19,6 +19,7 @@ import psutil
 import pytest
 from one_thread import one_thread as one_thread
 from postgres_server import postgres_url as postgres_url
+from tiny_encoder import encoder as encoder
 from vllm_engine import vllm_running as vllm_running
 from vllm_server import vllm_server as vllm_server
 

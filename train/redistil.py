@@ -1,8 +1,8 @@
 """The guard's detector distilled anew from a round's traces, and whether it is swapped in.
 
-The labels are what the rollouts found: a trace up to its first cue, a branch that settled safe, and
-the model's harmless answers. The new student has to do at least as well as the one in use on the
-gate's prompts; otherwise that one stays.
+The labels are what the rollouts found: a trace up to its first cue, and the model's harmless
+answers. The new student has to do at least as well as the one in use on the gate's prompts;
+otherwise that one stays, as it does where a round's traces are too few to distil from.
 """
 
 import json
@@ -17,7 +17,7 @@ from ..distill.run_folder import inside, put_text, read_record, write_record
 from ..guard.detector import Detector
 from ..guard.detector_student import StudentDetector
 from .cue_finders import DetectorFinder
-from .gate_measure import GateProbe, sentences
+from .gate_measure import GateProbe, Told, sentences
 from .rollout_records import RolloutRecord
 from .rollout_store import read_rollouts
 from .rounds_config import RoundsConfig
@@ -28,30 +28,37 @@ STUDENT = "student"
 _RECORD = "redistil.json"
 
 
-def redistilled(config: RoundsConfig, probe: GateProbe, folder: Path) -> Path | None:
+def redistilled(
+    config: RoundsConfig, probe: GateProbe, folder: Path, told: Told = lambda _: None
+) -> Path | None:
     """The folder of the new student, or None where the one in use stays.
 
-    Resumable; `redistil.json` in the round's folder holds both students' figures.
+    Resumable; `redistil.json` in the round's folder holds both students' figures, or why there is
+    no new one.
     """
     target = folder / STUDENT
     record = read_record(folder / _RECORD)
     if record is None:
-        made = distill(
-            DistillConfig(
-                out=inside(folder, "distill"),
-                traces=(_written_traces(folder),),
-                encoder=config.encoder or DEFAULT_ENCODER,
-                name="rerail-student-rounds",
+        try:
+            made = distill(
+                DistillConfig(
+                    out=inside(folder, "distill"),
+                    traces=(_written_traces(folder),),
+                    encoder=config.encoder or DEFAULT_ENCODER,
+                    name="rerail-student-rounds",
+                )
             )
-        )
-        old = probe.detector or StudentDetector.from_folder()
-        scores = {"old": agreement(probe, old)}
-        scores["new"] = agreement(probe, StudentDetector.from_folder(made))
-        better = scores["new"] >= scores["old"]
-        record = {"swapped": better, "agreement": scores}
-        if better:
-            target.unlink(missing_ok=True)
-            target.symlink_to(made.relative_to(folder))
+        except ValueError as error:  # the round is none the worse for it
+            told(f"the guard's detector stays as it is: {error}")
+            record = {"swapped": False, "reason": str(error)}
+        else:
+            old = probe.detector or StudentDetector.from_folder()
+            scores = {"old": agreement(probe, old)}
+            scores["new"] = agreement(probe, StudentDetector.from_folder(made))
+            record = {"swapped": scores["new"] >= scores["old"], "agreement": scores}
+            if record["swapped"]:
+                target.unlink(missing_ok=True)
+                target.symlink_to(made.relative_to(folder))
         write_record(folder / _RECORD, record)
     return target if record["swapped"] else None
 

@@ -70,7 +70,7 @@ class Round:
         student = None
         if verdict.promoted and self.config.redistil:
             self.told("distilling the guard's detector anew")
-            student = redistilled(self.config, self.probe, self.folder)
+            student = redistilled(self.config, self.probe, self.folder, self.told)
         report = RoundReport(
             number=self.number,
             promoted=verdict.promoted,

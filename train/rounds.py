@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from ..distill.config import DEFAULT_ENCODER
 from ..distill.run_folder import check_config, inside
+from ..distill.stages import encoder_folder
 from .current import Current
 from .gate_measure import GateProbe, Told
 from .round import Round
@@ -56,9 +58,13 @@ class RoundsRun:
     def begun(cls, config: RoundsConfig, out: Path, told: Told) -> Self:
         """Begins a run, or goes on with the one in `out`: the first model is measured once.
 
-        Raises ValueError for a folder of a run with other settings, and for an unusable model or
-        prompt file.
+        Raises ValueError for a folder of a run with other settings, and for an unusable model,
+        prompt file or sentence encoder.
         """
+        if config.redistil:
+            encoder_folder(
+                config.encoder or DEFAULT_ENCODER
+            )  # not found missing after hours of a round
         out.mkdir(parents=True, exist_ok=True)
         check_config(out, config.as_record())
         probe = probe_of(config, shipped_student(config.model))

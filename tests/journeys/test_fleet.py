@@ -78,7 +78,7 @@ def test_what_two_servers_collect_trains_both(postgres_url: str, tmp_path: Path)
             *(*LAUNCH, "-m", "rerail.serve.cli_train_process"),
             *("--model_name_or_path", "sandbox", "--pairs", "pairs.jsonl", "--out", "trained"),
             *("--merged", "--use_cpu", "--learning_rate", "1e-3", "--num_train_epochs", "4"),
-            *("--per_device_train_batch_size", "4"),
+            *("--per_device_train_batch_size", "2"),  # of two processes: 4 a step
         ],
         capture_output=True,
         text=True,
