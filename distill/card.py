@@ -102,7 +102,7 @@ def model_card(
         "",
         *_held_lines(held, facts.verified_share),
         *_bound_lines(facts.bounds),
-        *_attack_lines(attacks, alarms),
+        *attack_lines(attacks, alarms),
         *("## Known failures", "", *_FAILURES, ""),
     ]
     return "\n".join(lines)
@@ -133,16 +133,18 @@ def _held_lines(held: Sequence[SourceReport], verified_share: float | None) -> l
         *as_markdown("", held).splitlines()[2:],
         "",
     ]
-    if verified_share is not None:
-        share = f"{100 * verified_share:.1f} %"
-        lines += [
-            f"The encoder ran on {share} of the steps of harmless held-out traces.",
-            "",
-        ]
-    return lines
+    return [*lines, *verified_lines(verified_share)]
 
 
-def _attack_lines(attacks: Sequence[AttackReport], alarms: Sequence[str]) -> list[str]:
+def verified_lines(verified_share: float | None) -> list[str]:
+    """How often the second stage ran, 0..1; nothing where no step was read."""
+    if verified_share is None:
+        return []
+    share = f"{100 * verified_share:.1f} %"
+    return [f"The encoder ran on {share} of the steps of harmless held-out traces.", ""]
+
+
+def attack_lines(attacks: Sequence[AttackReport], alarms: Sequence[str]) -> list[str]:
     """The adversarial suite's table, and its decoys."""
     return [
         *("## Adversarial suite", "", "| attack | traces | caught in time |", "|---|---|---|"),

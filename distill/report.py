@@ -64,13 +64,18 @@ def report(config: ReportConfig) -> list[SourceReport]:
     detector = load_detector(config.detector)
     replayed = replay(detector, masked, max_steps=config.max_steps)
     reports = by_source(replayed, num_draws=config.num_draws)
-    config.out.mkdir(parents=True, exist_ok=True)
-    (config.out / "report.json").write_text(
-        json.dumps([asdict(entry) for entry in reports], indent=1) + "\n"
-    )
-    (config.out / "report.md").write_text(as_markdown(detector.identity, reports))
+    write_report(config.out, as_markdown(detector.identity, reports), reports)
     draw_curves(replayed, config.out, num_draws=config.num_draws)
     return reports
+
+
+def write_report(out: Path, text: str, reports: Sequence[SourceReport]) -> None:
+    """Writes `report.md` and `report.json`."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(
+        json.dumps([asdict(entry) for entry in reports], indent=1) + "\n"
+    )
+    (out / "report.md").write_text(text)
 
 
 def by_source(replayed: Sequence[ReplayedTrace], *, num_draws: int = 200) -> list[SourceReport]:

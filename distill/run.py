@@ -27,7 +27,7 @@ from .config import DistillConfig
 from .export import export_screen
 from .labels import LabelledTrace, read_traces
 from .placeholders import masked_trace
-from .replay import replay
+from .replay import ReplayedTrace, replay
 from .report import by_source
 from .request_sets import read_requests
 from .splits import Split, split
@@ -111,6 +111,21 @@ def read_data(config: DistillConfig, teacher: Teacher | None) -> Split:
     return data
 
 
+def replayed_with_use(
+    detector: StudentDetector, traces: Sequence[LabelledTrace], config: DistillConfig
+) -> tuple[list[ReplayedTrace], float | None]:
+    """The traces read by the student, and on which share of harmless ones' steps, 0..1, its second
+    stage ran; `None` where there are no such steps."""
+    harmless = [trace for trace in traces if not trace.harmful]
+    before = replace(detector.use)
+    replayed = replay(detector, harmless, max_steps=config.max_steps)
+    num_steps = detector.use.num_steps - before.num_steps
+    num_verified = detector.use.num_verified - before.num_verified
+    harmful = [trace for trace in traces if trace.harmful]
+    replayed += replay(detector, harmful, max_steps=config.max_steps)
+    return replayed, num_verified / num_steps if num_steps else None
+
+
 def write_card(
     config: DistillConfig,
     settings: StudentSettings,
@@ -121,11 +136,7 @@ def write_card(
 ) -> None:
     """Replays the held-out and the only measured traces through the student; writes its card."""
     detector = StudentDetector.from_folder(config.student)
-    harmless = [trace for trace in (*held, *data.measured) if not trace.harmful]
-    replayed = replay(detector, harmless, max_steps=config.max_steps)
-    num_steps, num_verified = detector.use.num_steps, detector.use.num_verified
-    harmful = [trace for trace in (*held, *data.measured) if trace.harmful]
-    replayed += replay(detector, harmful, max_steps=config.max_steps)
+    replayed, verified_share = replayed_with_use(detector, (*held, *data.measured), config)
     sources = Counter(trace.source for trace in (*data.train, *data.held, *data.measured))
     sources.update(entry.source for entry in (*data.train_requests, *data.held_requests))
     card = model_card(
@@ -135,7 +146,7 @@ def write_card(
             settings=config.to_json(),
             num_trained=len(data.train),
             num_held=len(held),
-            verified_share=num_verified / num_steps if num_steps else None,
+            verified_share=verified_share,
             channels=channels,
             bounds=bounds(config, scored, settings.belief),
         ),

@@ -1,25 +1,30 @@
-"""Rebuilds the shipped student: `python -m rerail.distill.shipped --data DIR --out DIR`.
+"""Rebuilds the shipped student, or measures one on the recipe's held-out data.
 
 The encoder is fitted in passes, each going on from the one before with another sample: a pass is
 short enough to be looked at before the next, and the held-out fold is the same in all. The tenth
 took 36 minutes on one core of a shared machine; all ten read 8.3 times as much text, so count on
-five hours. `--scale 0.02` walks the whole path in minutes. A run that was stopped goes on where it
+five hours. A scale of 0.02 walks the whole path in minutes. A run that was stopped goes on where it
 was, inside a pass too. The result is the same in kind and not bit for bit: sums differ by machine.
 
-`rerail distill shipped` writes the sandbox's files first and then calls `rebuild`.
+`rerail distill shipped` writes the sandbox's files first and then calls `rebuild` or `measure`.
 """
 
-import argparse
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..guard.detector_student import StudentDetector
+from ..guard.student_folder import SHIPPED
+from .adversarial import attack_report, false_alarms
+from .card import attack_lines, verified_lines
 from .config import DEFAULT_ENCODER, DistillConfig
 from .encoder_fit import EncoderFit
-from .run import distill, fit_encoder_only
+from .report import as_markdown, by_source, write_report
+from .run import distill, fit_encoder_only, read_data, replayed_with_use
 from .screen_fit import ScreenFit
 from .shipped_passes import PASSES
+from .stages import held_traces
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +138,7 @@ class Recipe:
             ),
         )
 
-    def final_config(self, before: Path) -> DistillConfig:
+    def final_config(self, before: Path | None) -> DistillConfig:
         """The settings of everything after the encoder."""
         return replace(
             self.pass_config(len(PASSES) - 1, before),
@@ -170,25 +175,23 @@ def rebuild(recipe: Recipe) -> Path:
     return distill(recipe.final_config(before), fitted=before)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line of this module."""
-    parser = argparse.ArgumentParser(description="Rebuild the shipped student.")
-    parser.add_argument("--data", type=Path, required=True, help="folder with traces/ and prompts/")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
-    parser.add_argument("--sandbox", type=Path, help="folder with the sandbox's files")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the data that is used")
-    parser.add_argument("--first-pass", type=int, default=0)
-    parser.add_argument("--weights", type=Path, help="encoder weights before --first-pass")
-    parser.add_argument("--notes", default="", help="said in the model card")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        folder = rebuild(Recipe(**vars(options)))
-    except ValueError as error:
-        raise SystemExit(f"rerail: {error}") from None
-    logger.info("copy the files of %s to guard/student", folder)
+def measure(recipe: Recipe, student: Path = SHIPPED) -> str:
+    """Reads the held-out traces, drills and disguises with the student in this folder, as the card
+    does for a new one; gives the report, which is in `recipe.out/report` too. Minutes.
 
-
-if __name__ == "__main__":
-    main()
+    Raises `DetectorFileError` for a student that cannot be read, ValueError for data that do not.
+    """
+    config = recipe.final_config(None)
+    detector = StudentDetector.from_folder(student)
+    data = read_data(config, None)
+    held = (*held_traces(config, data), *data.measured)
+    replayed, verified_share = replayed_with_use(detector, held, config)
+    reports = by_source(replayed, num_draws=100)
+    lines = [
+        as_markdown(detector.identity, reports),
+        *verified_lines(verified_share),
+        *attack_lines(attack_report(detector), [trace.id for trace in false_alarms(detector)]),
+    ]
+    text = "\n".join(lines)
+    write_report(recipe.out / "report", text, reports)
+    return text

@@ -210,16 +210,19 @@ def shipped(
     first_pass: int = 0,
     weights: Path | None = None,
     notes: str = "",
+    measure: str | None = None,
 ) -> None:
     """Rebuild the student that comes with rerail, from data to folder, in one resumable command.
 
     Writes the sandbox's traces and requests first (the world's own, and those that its model
-    writes), then fits pass after pass.
+    writes), then fits pass after pass: hours. With --measure it only measures a student on what is
+    held out from all passes, as its model card does: minutes.
 
     Examples
 
         rerail distill shipped --data data --out run
         rerail distill shipped --data data --out try --scale 0.02
+        rerail distill shipped --data data --out run --measure student
 
     Parameters
     ----------
@@ -237,9 +240,13 @@ def shipped(
         Encoder weights (`encoder.pt`) of the passes before.
     notes
         Said in the model card.
+    measure
+        Make none, but measure `student` (the one that comes with rerail) or the one in this folder.
     """
     need("distill")
     from ..distill.shipped import Recipe, rebuild
+    from ..distill.shipped import measure as measured
+    from ..guard.student_folder import SHIPPED
 
     with options_checked():
         recipe = Recipe(
@@ -254,6 +261,10 @@ def shipped(
         )
     with _shown(f"interrupted; give the same command again to go on from {out}"):
         write_sandbox(out / "sandbox", scale)
+        if measure is not None:
+            sys.stdout.write(measured(recipe, SHIPPED if measure == "student" else Path(measure)))
+            say(f"report written to {out / 'report'}")
+            return
         student = rebuild(recipe)
     say(f"student written to {student}")
 

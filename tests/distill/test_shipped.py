@@ -10,7 +10,7 @@ from rerail.distill import shipped
 from rerail.distill.card import CardFacts, model_card
 from rerail.distill.channel_thresholds import ChannelChoice
 from rerail.distill.config import DistillConfig
-from rerail.distill.shipped import SANDBOX_REQUESTS, SANDBOX_WORLD, Recipe, rebuild
+from rerail.distill.shipped import SANDBOX_REQUESTS, SANDBOX_WORLD, Recipe, measure, rebuild
 from rerail.distill.shipped_passes import PASSES, Pass
 from rerail.guard.channels import Channel
 from rerail.guard.detector_student import StudentDetector
@@ -68,6 +68,14 @@ def test_the_path_from_data_to_the_student_is_walked_and_resumed(
     state = detector.start([{"role": "user", "content": "How do I rob the bank?"}])
     (_,), (probability,) = detector.end_step([state], ["First, I'll plan how to do it."])
     assert 0 <= probability <= 1
+    # Measured again on the same traces, it has the figures of its card.
+    text = measure(recipe, student)
+    held = card.partition("## Held-out figures")[2].partition("## What limits it")[0]
+    rows = [line for line in held.splitlines() if line.startswith("| ")]
+    assert len(rows) > 4 and all(row in text for row in rows)
+    suite = card[card.index("## Adversarial suite") : card.index("## Known failures")]
+    assert suite.strip() in text
+    assert (tmp_path / "out" / "report" / "report.md").read_text() == text
     # The last pass alone, from the first one's weights, is the same recipe.
     later = Recipe(
         data=data, out=tmp_path / "later", encoder=str(encoder), sandbox=data / "sandbox",
