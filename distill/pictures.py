@@ -1,7 +1,10 @@
 """Figures as PNG files, drawn without a screen. Needs matplotlib, from an extra."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from .run_folder import put_bytes
 
 
 def load_pyplot(extra: str) -> Any:
@@ -17,7 +20,9 @@ def load_pyplot(extra: str) -> Any:
 
 
 def save(pyplot: Any, figure: Any, path: Path) -> None:
-    """Writes the figure, and forgets it."""
+    """Puts the figure in place at once, and forgets it."""
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    put_bytes(path, drawn.getvalue())
     pyplot.close(figure)

@@ -43,10 +43,15 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 def put_text(path: Path, text: str) -> None:
     """Puts a text in place at once, also of a link: what that leads to stays as it is."""
+    put_bytes(path, text.encode())
+
+
+def put_bytes(path: Path, data: bytes) -> None:
+    """The same for anything else, such as a picture."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with draft.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)

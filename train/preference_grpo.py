@@ -3,13 +3,10 @@
 There to be compared with at the same budget: a step more or less is no advantage.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-
-from transformers.trainer_callback import PrinterCallback
 
 from ..guard.channels import Channel
 from ..guard.pairs import Pair
@@ -17,10 +14,12 @@ from .completion_reader import CompletionReader
 from .generation_transformers import end_ids
 from .judges import ExactJudge, Judge, Verdict
 from .pairing import is_harmless_pair
+from .preference_checkpoints import WholeCheckpoints
 from .preference_config import PreferenceConfig
 from .preference_models import load_policy, lora_config
-from .preference_output import save_trained, trained_folder
+from .preference_output import trained_folder
 from .preference_result import PreferenceResult
+from .preference_run import finish_training, run_training
 from .prompts import PromptRecord
 from .sandbox.kinds import Kind
 
@@ -60,11 +59,16 @@ class Budget:
 
 
 def train_grpo(
-    config: PreferenceConfig, pairs: Sequence[Pair], folder: Path, judge: Judge | None = None
+    config: PreferenceConfig,
+    pairs: Sequence[Pair],
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    judge: Judge | None = None,
 ) -> PreferenceResult:
     """GRPO on the requests of `pairs`; `judge` is the sandbox's exact one by default.
 
-    `train_preference` calls it, which resumes. Raises ValueError for pairs without conversations.
+    `train_preference` calls it, where a run that is over is not done again. Raises ValueError for
+    pairs without conversations, and `TrainingStopped`.
     """
     prompts = requests_of(pairs)
     if not prompts:
@@ -85,10 +89,8 @@ def train_grpo(
         processing_class=tokenizer,
         peft_config=lora_config(config),
     )
-    trainer.remove_callback(PrinterCallback)
-    start = time.perf_counter()
-    outcome = trainer.train()
-    seconds = time.perf_counter() - start
+    ran = run_training(trainer, folder, progress)
+    share = ran.num_steps / budget.num_steps
     result = PreferenceResult(
         folder=folder,
         trained=trained_folder(config, folder),
@@ -97,12 +99,12 @@ def train_grpo(
         from_text=0,
         cut=0,
         num_steps=trainer.state.global_step,
-        loss=outcome.training_loss,
-        seconds=seconds,
-        pairs_per_s=budget.num_sequences / 2 / max(seconds, 1e-9),
+        loss=ran.loss,
+        seconds=ran.seconds,
+        pairs_per_s=share * budget.num_sequences / 2 / max(ran.seconds, 1e-9),
         layout="generated",
     )
-    save_trained(trainer, result, config, base)
+    finish_training(trainer, result, config, base)
     return result
 
 
@@ -122,7 +124,7 @@ def requests_of(pairs: Sequence[Pair]) -> list[PromptRecord]:
 def _trainer_class() -> Any:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    class Trainer(GRPOTrainer):
+    class Trainer(WholeCheckpoints, GRPOTrainer):
         def _send_telemetry(self) -> None:
             pass
 
@@ -153,7 +155,8 @@ def _arguments(config: PreferenceConfig, budget: Budget, folder: Path) -> Any:
         bf16=config.bf16,
         use_cpu=config.use_cpu,
         seed=config.seed,
-        save_strategy="no",
+        save_steps=config.save_steps,
+        save_total_limit=2,
         logging_steps=config.logging_steps,
         disable_tqdm=True,
         report_to="none",

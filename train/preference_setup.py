@@ -1,23 +1,16 @@
 """What a preference training is made of: TRL's settings, the rows in their order, the reference."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Features, List, Value
-from transformers.trainer_callback import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 
-from ..distill.run_folder import inside
-from .json_lines import add_json_lines
 from .preference_config import Layout, PreferenceConfig
 from .preference_data import PreferenceRows, training_order
 from .preference_layout import PlainCollator, SharedCollator, layout_of, shared_length
 from .preference_models import lora_config
-from .preference_trainer import PreferenceTrainer, Reporting, StopOnBadGradients
-
-LOG = "log.jsonl"
-"""In a training's folder: a line every few steps, and why it stopped, if it did."""
+from .preference_trainer import PreferenceTrainer
 
 _COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids")
 
@@ -28,15 +21,13 @@ def build_trainer(
     tokenizer: Any,
     rows: PreferenceRows,
     folder: Path,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Any:
     """The trainer, ready to train; TRL settles the model, its adapter and the reference."""
-    log = inside(folder, LOG)
     arguments = training_arguments(config, len(rows.rows), folder)
     pad = tokenizer.pad_token_id
     shared = layout_of(config, model) is Layout.SHARED
     boolean = getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
-    trainer = PreferenceTrainer(
+    return PreferenceTrainer(
         loss=config.loss_types,
         model=model,
         args=arguments,
@@ -46,10 +37,6 @@ def build_trainer(
         peft_config=lora_config(config),
         ref_model=None if config.use_peft else _frozen_copy(model, config),
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(StopOnBadGradients())
-    trainer.add_callback(Reporting(progress, lambda line: add_json_lines(log, [line])))
-    return trainer
 
 
 def training_arguments(config: PreferenceConfig, num_pairs: int, folder: Path) -> DPOConfig:

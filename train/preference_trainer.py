@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer on rows of token ids: our layouts and loss, whole checkpoints, no NaN.
+"""TRL's DPOTrainer on rows of token ids: our layouts and loss, no NaN.
 
 What is TRL's and transformers': the policy and its adapter, the reference (adapter switched off, or
 its frozen copy `ref`), the head that never builds whole logits, steps, schedules, checkpoints and
@@ -6,20 +6,15 @@ everything distributed. What is replaced: tokenising, the forward pass over the 
 """
 
 import contextlib
-import math
-import shutil
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.utils import use_adapter
 
-from ..distill.run_folder import inside
+from .preference_checkpoints import TrainingStopped, WholeCheckpoints
 from .preference_loss import (
     CHOSEN,
     SideLogps,
@@ -29,32 +24,10 @@ from .preference_loss import (
     side_logps,
 )
 
-WHOLE = "whole"
-"""The file that says that a checkpoint was written to its end."""
-
 _INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end; what lies there half written goes.
-
-    Raises ValueError for one that is a link out of the folder.
-    """
-    whole: list[Path] = []
-    for found in folder.glob("checkpoint-*"):
-        checkpoint = inside(folder, found.name)
-        if (checkpoint / WHOLE).exists():
-            whole.append(checkpoint)
-        else:
-            shutil.rmtree(checkpoint, ignore_errors=True)
-    return max(whole, key=lambda each: int(each.name.rpartition("-")[2]), default=None)
-
-
-class TrainingStopped(ValueError):
-    """Training could not go on; the message says what is kept and what to try."""
-
-
-class PreferenceTrainer(DPOTrainer):
+class PreferenceTrainer(WholeCheckpoints, DPOTrainer):
     """Trains on a data set with the columns `row`, `prompt_ids`, `chosen_ids`, `rejected_ids`."""
 
     def __init__(self, *, loss: dict[str, float], **options: Any) -> None:
@@ -152,61 +125,3 @@ class PreferenceTrainer(DPOTrainer):
 
     def _bare_model(self) -> Any:
         return self.accelerator.unwrap_model(self.model)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        # With a second adapter (`ref`) in the checkpoint transformers 5.19 loads that one only and
-        # goes on with the first as it was at the start.
-        bare = self._bare_model()
-        if "ref" in getattr(bare, "peft_config", {}) and not self.is_fsdp_enabled:
-            bare.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
-            bare.set_adapter("default")
-        else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        try:
-            super()._save_checkpoint(model, trial)
-            if self.args.should_save:
-                (folder / WHOLE).write_text("", "utf-8")
-        except Exception as error:  # torch and safetensors have types of their own for a full disk
-            shutil.rmtree(folder, ignore_errors=True)
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise TrainingStopped(f"the checkpoint {folder} cannot be written: {reason}") from error
-
-
-class StopOnBadGradients(TrainerCallback):
-    """Stops before a step with gradients that are no numbers: the weights stay the last good."""
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Called by transformers before each step. Raises `TrainingStopped`."""
-        norm = 0.0
-        for parameter in given["model"].parameters():
-            if parameter.grad is not None:
-                norm += float(parameter.grad.detach().float().square().sum())
-        if not math.isfinite(norm):
-            raise TrainingStopped(
-                f"the gradients are no longer numbers at step {state.global_step + 1}"
-            )
-
-
-class Reporting(TrainerCallback):
-    """Passes steps and log lines on, in place of transformers' prints."""
-
-    def __init__(
-        self,
-        on_step: Callable[[int, int], None] | None,
-        on_line: Callable[[dict[str, float]], object],
-    ) -> None:
-        self._on_step = on_step
-        self._on_line = on_line
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Called by transformers after each step."""
-        if self._on_step is not None and state.is_world_process_zero:
-            self._on_step(state.global_step, state.max_steps)
-
-    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Called by transformers every `logging_steps`."""
-        if state.is_world_process_zero:
-            self._on_line({"step": state.global_step} | dict(given["logs"]))

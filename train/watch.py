@@ -22,7 +22,7 @@ from ..guard.store import Store
 from ..guard.store_query import PairFilter
 from .current import Current
 from .gate_measure import Told
-from .preference_trainer import TrainingStopped
+from .preference_checkpoints import TrainingStopped
 from .round import Round
 from .round_report import RoundReport, write_summary
 from .rounds import RoundsRun

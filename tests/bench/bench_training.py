@@ -19,6 +19,7 @@ from rerail.train.library_noise import quiet
 from rerail.train.preference_config import PreferenceConfig
 from rerail.train.preference_data import rows_of
 from rerail.train.preference_models import load_policy, lora_config
+from rerail.train.preference_run import StopOnBadGradients
 from rerail.train.preference_setup import build_trainer
 from rerail.train.sandbox.kinds import Course, Kind, Split
 from rerail.train.sandbox.sampling import prompt_ids
@@ -76,7 +77,10 @@ def speed(make: Any) -> float:
 
 def our_trainer(config: PreferenceConfig, pairs: list[Pair], folder: Path) -> Any:
     model, tokenizer, _ = load_policy(config)
-    return build_trainer(config, model, tokenizer, rows_of(pairs, tokenizer, config), folder)
+    rows = rows_of(pairs, tokenizer, config)
+    trainer = build_trainer(config, model, tokenizer, rows, folder)
+    trainer.add_callback(StopOnBadGradients())  # what `run_training` adds to the work of a step
+    return trainer
 
 
 def trl_trainer(

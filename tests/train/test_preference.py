@@ -18,12 +18,12 @@ from two_processes import LAUNCH
 
 from rerail.guard.backend_transformers_identity import model_identity
 from rerail.train.preference import train_preference
+from rerail.train.preference_checkpoints import TrainingStopped, last_checkpoint
 from rerail.train.preference_config import PreferenceConfig
 from rerail.train.preference_data import rows_of
 from rerail.train.preference_models import load_policy, with_adapter
 from rerail.train.preference_output import save_merged
 from rerail.train.preference_setup import build_trainer
-from rerail.train.preference_trainer import TrainingStopped, last_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from preference_pairs import id_pairs, save_tiny
 
 from rerail.train.judges import Verdict
 from rerail.train.preference import train_preference
+from rerail.train.preference_checkpoints import last_checkpoint, steps_of
 from rerail.train.preference_config import Arm, PreferenceConfig
 from rerail.train.preference_grpo import requests_of, safety_reward
 from rerail.train.prompts import PromptRecord, sandbox_prompts
@@ -68,3 +69,45 @@ def test_a_short_run(tmp_path: Path) -> None:
     bare = [replace(each, messages=()) for each in id_pairs(2)]
     with pytest.raises(ValueError, match="holds the conversation"):
         train_preference(config, bare, tmp_path / "bare")
+
+
+class _InterruptedJudge(_LengthJudge):
+    """Ctrl-C, at the third batch."""
+
+    def __init__(self) -> None:
+        self.num_calls = 0
+
+    def judge(
+        self, prompts: Sequence[PromptRecord], reasonings: Sequence[str], answers: Sequence[str]
+    ) -> list[Verdict]:
+        self.num_calls += 1
+        if self.num_calls == 3:
+            raise KeyboardInterrupt
+        return super().judge(prompts, reasonings, answers)
+
+
+def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    config = PreferenceConfig(
+        model_name_or_path=str(save_tiny(tmp_path / "tiny")),
+        arm=Arm.GRPO,
+        lora_r=4,
+        max_steps=4,
+        save_steps=1,
+        per_device_train_batch_size=4,
+        grpo_num_generations=4,
+        grpo_max_completion_length=8,
+        use_cpu=True,
+    )
+    out = tmp_path / "out"
+    told: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+
+    with pytest.raises(KeyboardInterrupt):
+        train_preference(config, id_pairs(4), out, progress, judge=_InterruptedJudge())
+    before = last_checkpoint(out)
+    assert before is not None and told == [(done, 4) for done in range(1, steps_of(before) + 1)]
+    result = train_preference(config, id_pairs(4), out, progress, judge=_LengthJudge())
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and result.num_steps == 4
+    assert not list(out.glob("checkpoint-*")) and (out / "log.jsonl").exists()

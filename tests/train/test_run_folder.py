@@ -11,6 +11,7 @@ from command_line import CommandLine, refused
 from preference_pairs import id_pairs, save_tiny
 from small_rounds import SMALL
 
+from rerail.distill.pictures import load_pyplot, save
 from rerail.distill.run_folder import inside, put_text, read_record, write_record
 from rerail.train.current import Current
 from rerail.train.gate_figures import GateFigures
@@ -165,4 +166,13 @@ def test_what_is_put_in_place_of_a_link_leaves_its_target(tmp_path: Path) -> Non
     (tmp_path / "report.md").symlink_to(tmp_path / "target")
     put_text(tmp_path / "report.md", "new")
     assert (tmp_path / "report.md").read_text() == "new"
+    assert (tmp_path / "target").read_text() == "as it was"
+
+
+def test_nor_is_a_picture_drawn_over_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("as it was")
+    (tmp_path / "rounds.png").symlink_to(tmp_path / "target")
+    pyplot = load_pyplot("train")
+    save(pyplot, pyplot.figure(), tmp_path / "rounds.png")
+    assert (tmp_path / "rounds.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "target").read_text() == "as it was"
