@@ -101,7 +101,7 @@ def model_card(
         *(f"- {SOURCES.get(stem, stem)}: {number}" for stem, number in facts.sources),
         "",
         *_held_lines(held, facts.verified_share),
-        *_bound_lines(facts.bounds),
+        *bound_lines(facts.bounds),
         *attack_lines(attacks, alarms),
         *("## Known failures", "", *_FAILURES, ""),
     ]
@@ -180,7 +180,7 @@ def _channel_lines(channels: Sequence[ChannelChoice]) -> list[str]:
     return [*lines, ""]
 
 
-def _bound_lines(bounds: Sequence[Bound]) -> list[str]:
+def bound_lines(bounds: Sequence[Bound]) -> list[str]:
     """A table of what the readings of requests and of steps each allow."""
     if not bounds:
         return []

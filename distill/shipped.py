@@ -14,17 +14,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from ..guard.detector_student import StudentDetector
-from ..guard.student_folder import SHIPPED
+from ..guard.inference import new_session
+from ..guard.student_folder import SHIPPED, StudentFolder
 from .adversarial import attack_report, false_alarms
-from .card import attack_lines, verified_lines
+from .bounds import bounds
+from .card import attack_lines, bound_lines, verified_lines
 from .config import DEFAULT_ENCODER, DistillConfig
 from .encoder_fit import EncoderFit
 from .report import as_markdown, by_source, write_report
 from .run import distill, fit_encoder_only, read_data, replayed_with_use
 from .screen_fit import ScreenFit
 from .shipped_passes import PASSES
-from .stages import held_traces
+from .stages import held_traces, scored_stage
 
 logger = logging.getLogger(__name__)
 
@@ -177,21 +181,28 @@ def rebuild(recipe: Recipe) -> Path:
 
 def measure(recipe: Recipe, student: Path = SHIPPED) -> str:
     """Reads the held-out traces, drills and disguises with the student in this folder, as the card
-    does for a new one; gives the report, which is in `recipe.out/report` too. Minutes.
+    does for a new one; gives the report, which is kept in the run's folder, too. Minutes.
 
     Raises `DetectorFileError` for a student that cannot be read, ValueError for data that do not.
     """
-    config = recipe.final_config(None)
-    detector = StudentDetector.from_folder(student)
+    folder = StudentFolder.read(student)
+    detector = StudentDetector(folder)
+    out = recipe.out / "measured" / detector.identity
+    config = replace(recipe.final_config(None), out=out)
+    out.mkdir(parents=True, exist_ok=True)
     data = read_data(config, None)
-    held = (*held_traces(config, data), *data.measured)
-    replayed, verified_share = replayed_with_use(detector, held, config)
+    held = held_traces(config, data)
+    session = new_session(folder.encoder)
+    tokenizer = Tokenizer.from_str(folder.tokenizer)
+    scored = scored_stage(config, "held", session, tokenizer, held)
+    replayed, verified_share = replayed_with_use(detector, (*held, *data.measured), config)
     reports = by_source(replayed, num_draws=100)
     lines = [
         as_markdown(detector.identity, reports),
         *verified_lines(verified_share),
+        *bound_lines(bounds(config, scored, folder.settings.belief)),
         *attack_lines(attack_report(detector), [trace.id for trace in false_alarms(detector)]),
     ]
     text = "\n".join(lines)
-    write_report(recipe.out / "report", text, reports)
+    write_report(out, text, reports)
     return text

@@ -263,7 +263,7 @@ def shipped(
         write_sandbox(out / "sandbox", scale)
         if measure is not None:
             sys.stdout.write(measured(recipe, SHIPPED if measure == "student" else Path(measure)))
-            say(f"report written to {out / 'report'}")
+            say(f"report kept in {out / 'measured'}")
             return
         student = rebuild(recipe)
     say(f"student written to {student}")
