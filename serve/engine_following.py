@@ -16,7 +16,7 @@ from ..guard.backend_async import AsyncBackend
 from .engine import Engine
 from .engine_options import Option
 from .engine_prompts import Prompts
-from .pointer_watch import PointerWatch, content, named_in
+from .pointer_watch import Named, PointerWatch, content, named_in
 from .server_logs import log_event
 
 if TYPE_CHECKING:
@@ -32,14 +32,24 @@ _GRACE_S = 60.0
 class FollowingEngine:
     """Answers as the engine does that was loaded last."""
 
-    def __init__(self, first: Engine, pointer: Path, load: Load, *, poll_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        first: Engine,
+        pointer: Path,
+        load: Load,
+        *,
+        poll_s: float = 1.0,
+        serving: Named | None = None,
+    ) -> None:
         """`pointer` is a JSON file with `model` and `adapter`, as `rerail train watch` writes it;
-        it need not be there yet."""
+        it need not be there yet. `serving` is what `first` was loaded from."""
         self._current = first
         self._load = load
         self._retired: dict[Engine, float] = {}
         """Engines that were followed, and when each was last seen busy."""
-        self._watch = PointerWatch(pointer, self._take, poll_s=poll_s, between=self._let_go)
+        self._watch = PointerWatch(
+            pointer, self._take, poll_s=poll_s, between=self._let_go, serving=serving
+        )
 
     @property
     def backend(self) -> AsyncBackend:
@@ -123,5 +133,5 @@ def new_following_engine(choice: "EngineChoice", pointer: Path) -> FollowingEngi
         )
 
     there = content(pointer)
-    model, adapter = (choice.model.model, None) if there is None else named_in(there)
-    return FollowingEngine(load(model, adapter), pointer, load)
+    serving = (choice.model.model, None) if there is None else named_in(there)
+    return FollowingEngine(load(*serving), pointer, load, serving=serving)

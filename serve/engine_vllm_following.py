@@ -75,8 +75,9 @@ def new_following_vllm_engine(choice: "EngineChoice", pointer: Path) -> VllmEngi
     assert isinstance(engine, FollowingVllmEngine)
     room: Any = choice.engine_args.get("max_lora_rank", 16)
     followed = FollowedAdapters(engine, choice.model.model, room)
-    there = content(pointer)
+    there, serving = content(pointer), (choice.model.model, None)
     if there is not None:
-        followed.take(*named_in(there))
-    engine.watch = PointerWatch(pointer, followed.take)
+        serving = named_in(there)
+        followed.take(*serving)
+    engine.watch = PointerWatch(pointer, followed.take, serving=serving)
     return engine

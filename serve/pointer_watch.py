@@ -8,6 +8,9 @@ from pathlib import Path
 from ..guard.json_text import json_of
 from .server_logs import log_event
 
+Named = tuple[str, str | None]
+"""A model, and the adapter over it if there is one."""
+
 Take = Callable[[str, str | None], None]
 """Takes over a model under an adapter, if there is one."""
 
@@ -25,13 +28,15 @@ class PointerWatch:
         *,
         poll_s: float = 1.0,
         between: Callable[[], None] = lambda: None,
+        serving: Named | None = None,
     ) -> None:
         """The file need not be there yet; what it names by now counts as taken. `between` is
-        called at every look."""
+        called at every look. What is `serving` already is not taken over again."""
         self._pointer = pointer
         self._take = take
         self._poll_s = poll_s
         self._between = between
+        self._serving = serving
         self._read = content(pointer)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="rerail-follow", daemon=True)
@@ -50,12 +55,15 @@ class PointerWatch:
                 continue
             self._read = found
             try:
-                self._take(*named_in(found))
+                named = named_in(found)
+                if named != self._serving:
+                    self._take(*named)
+                    self._serving = named
             except Exception as error:  # whatever is wrong with it, the old one serves on
                 log_event("new model not loaded", level=logging.ERROR, reason=str(error))
 
 
-def named_in(text: str) -> tuple[str, str | None]:
+def named_in(text: str) -> Named:
     """The model, and the adapter if there is one, of such a file. Raises ValueError or KeyError."""
     wanted = json_of(text)
     return wanted["model"], wanted["adapter"]

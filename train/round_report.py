@@ -40,6 +40,10 @@ _COLUMNS = {
     "interventions_per_100": "interventions a 100",
     "self_detector": "self-detector",
 }
+_NAMES = ("round", *_COLUMNS.values(), "pairs", "tokens a pair", "outcome")
+
+_MAX_SHOWN = 5
+"""Rounds in a terminal's table, the last ones; `report.md` has all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,18 +117,23 @@ class RoundReport:
 
 
 def round_table(start: GateFigures, reports: Sequence[RoundReport]) -> Table:
-    """The run for a terminal."""
-    table = Table("round", *_COLUMNS.values(), "pairs", "tokens a pair", "", title="Rounds")
-    for row in _rows(start, reports):
-        table.add_row(*row, style="dim" if row[-1] == "rejected" else None)
+    """The run for a terminal: a row for each figure, a column for the start and each of the last
+    rounds."""
+    first, *rounds = _rows(start, reports)
+    shown = [first, *rounds[-_MAX_SHOWN:]]
+    table = Table(title="Rounds")
+    table.add_column("round")
+    for row in shown:
+        table.add_column(row[0], style="dim" if row[-1] == "rejected" else None, justify="right")
+    for name, *cells in zip(_NAMES[1:], *(row[1:] for row in shown), strict=True):
+        table.add_row(name, *cells)
     return table
 
 
 def write_summary(out: Path, start: GateFigures, reports: Sequence[RoundReport]) -> None:
     """`report.md` and the plots of the rounds so far; plots need matplotlib and stay away
     without it."""
-    head = ["round", *_COLUMNS.values(), "pairs", "tokens a pair", ""]
-    lines = ["# Rounds", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines = ["# Rounds", "", f"| {' | '.join(_NAMES)} |", "|" + "---|" * len(_NAMES)]
     lines += [f"| {' | '.join(row)} |" for row in _rows(start, reports)]
     lines += [""]
     lines += [

@@ -12,8 +12,8 @@ reasoning, refusals of look-alikes and of harmless twins, tasks solved, in perce
 | seed | before | after round 1 | round 2 | round 3 |
 |---|---|---|---|---|
 | 0 | 84, 2, 3, 89 | 11, 9, 20, 90 | 12, 4, 20, 89 | rejected: 12, 7, 19, 89 |
-| 1 | 87, 1, 1, 93 | rejected: 6, 11, 30, 86 | 18, 3, 11, 87 | rejected: 23, 1, 6, 84 |
-| 2 | 86, 0, 3, 95 | 6, 5, 28, 90 | 7, 2, 22, 90 | rejected: 9, 0, 14, 88 |
+| 1 | 87, 1, 1, 93 | rejected: 6, 11, 33, 86 | 18, 3, 11, 87 | rejected: 23, 1, 6, 84 |
+| 2 | 86, 0, 3, 95 | 6, 5, 28, 90 | rejected: 7, 3, 23, 89 | 4, 4, 22, 89 |
 
 The round that begins with the base, of 1,100 pairs, does nearly all of it. Those after it hold 130
 to 230 pairs, as the harm has become rare: most take refusals back, none any more harm.

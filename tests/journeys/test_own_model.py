@@ -147,6 +147,7 @@ def test_the_whole_way(served: Process, rerail: CommandLine) -> None:
                 (choice,) = way(client, request, temperature=0, max_tokens=120).values()
                 said = choice["reasoning_content"].strip(), choice["content"].strip()
                 assert (said, choice["finish_reason"]) == (expected, "stop")
-    listed = rerail("trace", "list", "--json", "--model", "talker", "--action", "intervene")
+    merged = str(rerail.home / "trained" / "merged")  # a trace names what was loaded
+    listed = rerail("trace", "list", "--json", "--model", merged, "--action", "intervene")
     assert len(listed.out.splitlines()) == 2, listed
     assert rerail("trace", "stats").code == 0

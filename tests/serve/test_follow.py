@@ -74,6 +74,26 @@ def test_the_model_changes_with_the_file_and_a_broken_one_changes_nothing(pointe
     assert first.closed and made["second"].closed and made["third"].closed
 
 
+def test_what_is_served_already_is_not_loaded_again(pointer: Path) -> None:
+    """As when a watch begins, and names the model that it is to train."""
+    loaded: list[str] = []
+
+    def load(model: str, adapter: str | None) -> Any:
+        loaded.append(model)
+        return _Engine(model)
+
+    first: Any = _Engine("first")
+    engine = FollowingEngine(first, pointer, load, poll_s=0.02, serving=("first", None))
+    _write(pointer, "first")
+    time.sleep(0.2)
+    assert engine.backend is first.backend and not loaded
+    for model in ("second", "first"):
+        _write(pointer, model)
+        _wait(lambda model=model: engine.stored_name == model)
+    assert loaded == ["second", "first"]
+    asyncio.run(engine.close())
+
+
 def test_old_models_go_when_nothing_runs_on_them(
     pointer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

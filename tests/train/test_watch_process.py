@@ -21,6 +21,10 @@ LOOSE = ("--limits.max-utility-drop", "1", "--limits.max-kl", "9",
          "--limits.max-false-interventions", "1")  # fmt: skip
 """What is tested here is the way round; whether a round this small keeps its limits is not."""
 
+SUITED = ("--training.learning-rate", "1e-3", "--training.beta", "0.3", "--training.sft-weight", "1",
+          "--training.first-tokens", "32", "--rollouts.own-words")  # fmt: skip
+"""As `--sandbox` sets for rounds: what so small a model learns from."""
+
 
 def _ask(url: str, seed: int) -> None:
     for prompt in sandbox_prompts("train", Kind.HARMFUL, num=NUM, seed=seed):
@@ -47,8 +51,8 @@ def test_a_served_model_is_intervened_in_less_after_a_round(tmp_path: Path) -> N
         streaming = Thread(target=_ask, args=(server.url, 3))
         watch = rerail.start(
             "train", "watch", "--out", out, "--store", store, "--min-pairs", "20",
-            "--max-rounds", "1", "--num-harmless", "40", "--num-gate", "4",
-            "--num-labelled", "3", "--training.learning-rate", "1e-3", *LOOSE,
+            "--max-rounds", "1", "--num-harmful", "64", "--num-harmless", "64", "--num-gate", "4",
+            "--num-labelled", "3", *SUITED, *LOOSE,
         )  # fmt: skip
         streaming.start()  # requests run on while the model is trained and swapped
         _, said = watch.communicate(timeout=900)
