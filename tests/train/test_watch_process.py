@@ -21,8 +21,9 @@ LOOSE = ("--limits.max-utility-drop", "1", "--limits.max-kl", "9",
          "--limits.max-false-interventions", "1")  # fmt: skip
 """What is tested here is the way round; whether a round this small keeps its limits is not."""
 
-SUITED = ("--training.learning-rate", "1e-3", "--training.beta", "0.3", "--training.sft-weight", "1",
-          "--training.first-tokens", "32", "--rollouts.own-words")  # fmt: skip
+SUITED = ("--training.learning-rate", "1e-3", "--training.beta", "0.3",
+          "--training.sft-weight", "1", "--training.first-tokens", "32",
+          "--rollouts.own-words")  # fmt: skip
 """As `--sandbox` sets for rounds: what so small a model learns from."""
 
 
