@@ -1,4 +1,5 @@
-"""Checkpoints that are whole or not there, and what a training says that cannot go on."""
+"""What all arms' trainers do otherwise than TRL's: checkpoints that are whole or not there, no
+telemetry, no card of TRL's; and what a training says that cannot go on."""
 
 import shutil
 from pathlib import Path
@@ -42,10 +43,19 @@ def steps_of(checkpoint: Path) -> int:
 class WholeCheckpoints(_Trainer):
     """For any of TRL's trainers, before it among the bases."""
 
+    def _send_telemetry(self) -> None:
+        pass
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: `preference_output` writes one with figures."""
+
+    def _bare_model(self) -> Any:
+        return self.accelerator.unwrap_model(self.model)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         # With a second adapter (`ref`) in the checkpoint transformers 5.19 loads that one only and
         # goes on with the first as it was at the start.
-        bare: Any = self.accelerator.unwrap_model(self.model)
+        bare = self._bare_model()
         if "ref" in getattr(bare, "peft_config", {}) and not self.is_fsdp_enabled:
             bare.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
             bare.set_adapter("default")

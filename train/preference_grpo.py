@@ -125,11 +125,7 @@ def _trainer_class() -> Any:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     class Trainer(WholeCheckpoints, GRPOTrainer):
-        def _send_telemetry(self) -> None:
-            pass
-
-        def create_model_card(self, *_: Any, **__: Any) -> None:
-            pass  # preference_output.py writes one with figures
+        """GRPO as TRL has it."""
 
     return Trainer
 

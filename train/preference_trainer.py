@@ -37,12 +37,6 @@ class PreferenceTrainer(WholeCheckpoints, DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset  # ids as they were logged: never tokenised again, nothing appended
 
-    def _send_telemetry(self) -> None:
-        pass
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: `preference_output` writes one with figures."""
-
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         """Each pair once, however many epochs see it."""
         if "sigmoid" not in self.terms:
@@ -122,6 +116,3 @@ class PreferenceTrainer(WholeCheckpoints, DPOTrainer):
             raise TrainingStopped(
                 f"the {what} is no longer a number at step {self.state.global_step + 1}"
             )
-
-    def _bare_model(self) -> Any:
-        return self.accelerator.unwrap_model(self.model)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from preference_pairs import id_pairs, save_tiny
@@ -49,17 +50,21 @@ def test_each_request_is_asked_once_and_knows_its_stage() -> None:
     assert [each.kind for each in asked] == [Kind.HARMFUL, Kind.HARMLESS]
 
 
-def test_a_short_run(tmp_path: Path) -> None:
-    config = PreferenceConfig(
-        model_name_or_path=str(save_tiny(tmp_path / "tiny")),
+def _config(folder: Path, **settings: Any) -> PreferenceConfig:
+    return PreferenceConfig(
+        model_name_or_path=str(save_tiny(folder / "tiny")),
         arm=Arm.GRPO,
         lora_r=4,
-        max_steps=2,
         per_device_train_batch_size=4,
         grpo_num_generations=4,
         grpo_max_completion_length=8,
         use_cpu=True,
+        **settings,
     )
+
+
+def test_a_short_run(tmp_path: Path) -> None:
+    config = _config(tmp_path, max_steps=2)
     result = train_preference(config, id_pairs(4), tmp_path / "out", judge=_LengthJudge())
     assert result.num_steps == 2
     assert (result.trained / "adapter_model.safetensors").exists()
@@ -87,17 +92,7 @@ class _InterruptedJudge(_LengthJudge):
 
 
 def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    config = PreferenceConfig(
-        model_name_or_path=str(save_tiny(tmp_path / "tiny")),
-        arm=Arm.GRPO,
-        lora_r=4,
-        max_steps=4,
-        save_steps=1,
-        per_device_train_batch_size=4,
-        grpo_num_generations=4,
-        grpo_max_completion_length=8,
-        use_cpu=True,
-    )
+    config = _config(tmp_path, max_steps=4, save_steps=1)
     out = tmp_path / "out"
     told: list[tuple[int, int]] = []
 
