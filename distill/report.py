@@ -15,6 +15,7 @@ from .labels import read_traces
 from .metrics import TRACE_FIGURES, Figure, interrupted, with_interval
 from .placeholders import masked_trace
 from .replay import ReplayedTrace, grouped_by_source, replay
+from .run_folder import put_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +73,8 @@ def report(config: ReportConfig) -> list[SourceReport]:
 def write_report(out: Path, text: str, reports: Sequence[SourceReport]) -> None:
     """Writes `report.md` and `report.json`."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(
-        json.dumps([asdict(entry) for entry in reports], indent=1) + "\n"
-    )
-    (out / "report.md").write_text(text)
+    put_text(out / "report.json", json.dumps([asdict(each) for each in reports], indent=1) + "\n")
+    put_text(out / "report.md", text)
 
 
 def by_source(replayed: Sequence[ReplayedTrace], *, num_draws: int = 200) -> list[SourceReport]:

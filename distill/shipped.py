@@ -28,7 +28,7 @@ from .report import as_markdown, by_source, write_report
 from .run import distill, fit_encoder_only, read_data, replayed_with_use
 from .screen_fit import ScreenFit
 from .shipped_passes import PASSES
-from .stages import held_traces, scored_stage
+from .stages import held_traces, open_run, scored_stage
 
 logger = logging.getLogger(__name__)
 
@@ -183,13 +183,14 @@ def measure(recipe: Recipe, student: Path = SHIPPED) -> str:
     """Reads the held-out traces, drills and disguises with the student in this folder, as the card
     does for a new one; gives the report, which is kept in the run's folder, too. Minutes.
 
-    Raises `DetectorFileError` for a student that cannot be read, ValueError for data that do not.
+    Raises `DetectorFileError` for a student that cannot be read, ValueError for data that do not do
+    and a folder where the same student was measured with other settings.
     """
     folder = StudentFolder.read(student)
     detector = StudentDetector(folder)
     out = recipe.out / "measured" / detector.identity
     config = replace(recipe.final_config(None), out=out)
-    out.mkdir(parents=True, exist_ok=True)
+    open_run(config)
     data = read_data(config, None)
     held = held_traces(config, data)
     session = new_session(folder.encoder)

@@ -1,6 +1,7 @@
 """The shipped student's recipe and card, and the whole path at a small scale."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,8 @@ def test_the_path_from_data_to_the_student_is_walked_and_resumed(
     assert len(rows) > 4 and all(row in text for row in rows)
     kept = tmp_path / "out" / "measured" / detector.identity / "report.md"
     assert kept.read_text() == text == measure(recipe, student)
+    with pytest.raises(ValueError, match="a run with another"):
+        measure(replace(recipe, scale=0.6), student)
     # The last pass alone, from the first one's weights, is the same recipe.
     later = Recipe(
         data=data, out=tmp_path / "later", encoder=str(encoder), sandbox=data / "sandbox",
