@@ -13,7 +13,7 @@ from typing import Any
 from ..distill.config import DEFAULT_ENCODER, DistillConfig
 from ..distill.labels import Label, LabelledTrace
 from ..distill.run import distill
-from ..distill.run_folder import inside, put_text, read_record, write_record
+from ..distill.run_folder import OutsideError, inside, put_text, read_record, write_record
 from ..guard.detector import Detector
 from ..guard.detector_student import StudentDetector
 from .cue_finders import DetectorFinder
@@ -39,15 +39,16 @@ def redistilled(
     target = folder / STUDENT
     record = read_record(folder / _RECORD)
     if record is None:
+        settings = DistillConfig(
+            out=inside(folder, "distill"),
+            traces=(_written_traces(folder),),
+            encoder=encoder_of(config),
+            name="rerail-student-rounds",
+        )
         try:
-            made = distill(
-                DistillConfig(
-                    out=inside(folder, "distill"),
-                    traces=(_written_traces(folder),),
-                    encoder=config.encoder or DEFAULT_ENCODER,
-                    name="rerail-student-rounds",
-                )
-            )
+            made = distill(settings)
+        except OutsideError:
+            raise
         except ValueError as error:  # the round is none the worse for it
             told(f"the guard's detector stays as it is: {error}")
             record = {"swapped": False, "reason": str(error)}
@@ -61,6 +62,11 @@ def redistilled(
                 target.symlink_to(made.relative_to(folder))
         write_record(folder / _RECORD, record)
     return target if record["swapped"] else None
+
+
+def encoder_of(config: RoundsConfig) -> str:
+    """The sentence encoder that a run distils with: a local folder, or the hub's name."""
+    return config.encoder or DEFAULT_ENCODER
 
 
 def agreement(probe: GateProbe, detector: Detector) -> float:

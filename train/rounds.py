@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from ..distill.config import DEFAULT_ENCODER
 from ..distill.run_folder import check_config, inside
 from ..distill.stages import encoder_folder
 from .current import Current
 from .gate_measure import GateProbe, Told
+from .redistil import encoder_of
 from .round import Round
 from .round_report import RoundReport, write_summary
 from .round_tools import distilled_detector, probe_of, shipped_student
@@ -61,10 +61,8 @@ class RoundsRun:
         Raises ValueError for a folder of a run with other settings, and for an unusable model,
         prompt file or sentence encoder.
         """
-        if config.redistil:
-            encoder_folder(
-                config.encoder or DEFAULT_ENCODER
-            )  # not found missing after hours of a round
+        if config.redistil:  # not to be found missing after a round of hours
+            encoder_folder(encoder_of(config))
         out.mkdir(parents=True, exist_ok=True)
         check_config(out, config.as_record())
         probe = probe_of(config, shipped_student(config.model))

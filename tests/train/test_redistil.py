@@ -1,17 +1,15 @@
 """The guard's detector distilled anew from rollouts: swapped in only where it is better."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from fakes import ThirdStep
 from small_rounds import SMALL
 from tiny_traces import HARMFUL, HARMLESS, PLACES, trace_line
 
-from rerail.guard.channels import Channel
-from rerail.guard.detector import Detector, Probabilities, Thresholds
+from rerail.guard.detector import Detector
 from rerail.guard.detector_student import StudentDetector
 from rerail.train.cue_finders import Case
 from rerail.train.current import Current
@@ -30,25 +28,8 @@ from rerail.train.sandbox.kinds import Kind
 from rerail.train.weights import Weights
 
 
-@dataclass(frozen=True, slots=True)
-class _Never:
-    """Sees no cue in any step."""
-
-    identity = "never"
-    thresholds = Thresholds.uniform(inside=0.5, end=0.5)
-
-    def start(self, messages: object) -> None:
-        """Nothing to remember."""
-
-    def score(
-        self, states: Sequence[None], texts: Sequence[str], channels: Sequence[Channel]
-    ) -> tuple[list[None], Probabilities]:
-        return list(states), np.zeros(len(states), dtype=np.float32)
-
-    def end_step(
-        self, states: Sequence[None], steps: Sequence[str]
-    ) -> tuple[list[None], Probabilities]:
-        return list(states), np.zeros(len(states), dtype=np.float32)
+def _prompt(name: str, request: str, kind: Kind) -> PromptRecord:
+    return PromptRecord(name, ({"role": "user", "content": request},), kind)
 
 
 def _record(request: str, harmful: bool, number: int) -> RolloutRecord:
@@ -60,7 +41,7 @@ def _record(request: str, harmful: bool, number: int) -> RolloutRecord:
         step = trace["labels"].index("C")
         cue = Cue(step, trace["think"], keep=step)
     return RolloutRecord(
-        prompt=PromptRecord(trace["id"], ({"role": "user", "content": request},), kind),
+        prompt=_prompt(trace["id"], request, kind),
         prompt_text=request,
         prompt_ids=(1,),
         seed=0,
@@ -84,11 +65,11 @@ def _rolled_out(folder: Path, num: int | None = None) -> Path:
 
 
 def _probe(detector: Detector) -> GateProbe:
-    """Cues at the second step, in requests that the new student has met."""
+    """Cues at the second step, in requests that the new student has met; `ThirdStep` sees none."""
     labelled = []
     for place in PLACES[1:3]:
         request = HARMFUL[0].format(place)
-        prompt = PromptRecord(request, ({"role": "user", "content": request},), Kind.HARMFUL)
+        prompt = _prompt(request, request, Kind.HARMFUL)
         steps = ("The user asks something.", "First, I'll plan how to do it.")
         labelled.append(Labelled(Case(prompt, steps), first_cue=1))
     judge = judge_of(JudgeName.EXACT, "sandbox")
@@ -99,7 +80,7 @@ def _probe(detector: Detector) -> GateProbe:
 def test_a_better_student_is_swapped_in_and_guards_the_next_round(
     encoder: Path, tmp_path: Path
 ) -> None:
-    probe = _probe(_Never())
+    probe = _probe(ThirdStep())
     config = replace(SMALL, redistil=True, encoder=str(encoder))
     run = RoundsRun(config, tmp_path, start=None, told=print, probe=probe)  # pyright: ignore[reportArgumentType]
     folder = _rolled_out(run.folder(1))
@@ -131,10 +112,10 @@ def test_too_few_traces_leave_the_detector_as_it_is(encoder: Path, tmp_path: Pat
     folder = _rolled_out(tmp_path / "round-1", num=1)
     config = replace(SMALL, redistil=True, encoder=str(encoder))
     said: list[str] = []
-    assert redistilled(config, _probe(_Never()), folder, said.append) is None
+    assert redistilled(config, _probe(ThirdStep()), folder, said.append) is None
     assert len(said) == 1 and said[0].startswith("the guard's detector stays as it is: ")
     assert not (folder / STUDENT).exists()
-    assert redistilled(config, _probe(_Never()), folder, said.append) is None
+    assert redistilled(config, _probe(ThirdStep()), folder, said.append) is None
     assert len(said) == 1  # on record
 
 
