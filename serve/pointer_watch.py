@@ -30,14 +30,14 @@ class PointerWatch:
         between: Callable[[], None] = lambda: None,
         serving: Named | None = None,
     ) -> None:
-        """The file need not be there yet; what it names by now counts as taken. `between` is
-        called at every look. What is `serving` already is not taken over again."""
+        """The file need not be there yet. `between` is called at every look. What is `serving`
+        already is not taken over again."""
         self._pointer = pointer
         self._take = take
         self._poll_s = poll_s
         self._between = between
         self._serving = serving
-        self._read = content(pointer)
+        self._read: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="rerail-follow", daemon=True)
         self._thread.start()
