@@ -22,7 +22,8 @@ from .reasoning_format import ReasoningFormat
 from .session import Session
 
 _FEW_TOKENS = 64
-"""Of all streams together: about a millisecond, in which the event loop does nothing else."""
+"""Of all streams together: read in a millisecond or two, in which the event loop does nothing else
+(`python tests/bench/bench_capacity.py` has the tokens a second)."""
 
 
 class JudgeService:

@@ -121,7 +121,7 @@ class Session:
 
     @property
     def num_waiting(self) -> int:
-        """Those that wait to be read."""
+        """Tokens that wait to be read."""
         return self._intake.num_waiting
 
     @property

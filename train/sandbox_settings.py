@@ -16,7 +16,7 @@ reasoning, refusals of look-alikes and of harmless twins, tasks solved, in perce
 | 2 | 86, 0, 3, 95 | 6, 5, 28, 90 | rejected: 7, 3, 23, 89 | 4, 4, 22, 89 |
 
 The round that begins with the base, of 1,100 pairs, does nearly all of it. Those after it hold 130
-to 230 pairs, as the harm has become rare: most take refusals back, none any more harm.
+to 230 pairs, as the harm has become rare: most take refusals back, and little more harm.
 
 Beta trades harm for refusals and tasks. Seed 0's first round, other betas on the same pairs
 (`rerail train preference --pairs rounds/round-1/pairs.jsonl --beta BETA --sft_weight 1
